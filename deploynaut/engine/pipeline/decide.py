@@ -1,0 +1,335 @@
+"""One function that knows how one state of a deployment leads to the next.
+
+Rules are those of the decisions ("How a deployment ends", "The way back", "Abort, by moment"); a test plays every event
+against every status.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from deploynaut.engine.pipeline.events import (
+    AbortAsked,
+    AttendanceTaken,
+    Claimed,
+    DeadlinePassed,
+    EscalationDue,
+    Event,
+    GateOpened,
+    GateRefused,
+    Interrupted,
+    PlanChanged,
+    Reached,
+    RollbackAsked,
+    TaskFailed,
+    TaskStopped,
+    TaskSucceeded,
+    WindowExtended,
+)
+from deploynaut.engine.pipeline.state import Mark, State, Status, Step, StepStatus
+
+
+class To(StrEnum):
+    """Addressees of a notice, by their part in the deployment."""
+
+    INITIATOR = "initiator"
+    APPROVERS = "approvers"
+    APPROVER = "approver"
+    ACTOR = "actor"
+    OPS = "ops"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something people are to be told; `event` names the text."""
+
+    event: str
+    to: tuple[To, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows: the new state, who is to be told what, and the line for the pipeline log."""
+
+    state: State
+    notices: tuple[Notice, ...] = ()
+    line: str = ""
+
+
+class NotAllowed(Exception):
+    """The event does not fit the state; the text says why, for the person who asked."""
+
+
+class Next(StrEnum):
+    """What a worker does with a run now."""
+
+    TASK = "task"
+    GATE = "gate"
+    NOTHING = "nothing"
+
+
+def next_act(state: State) -> Next:
+    """Whether the step in hand is a machine's, a person's, or there is none."""
+    if state.status.ended or state.current is None:
+        return Next.NOTHING
+    return Next.GATE if state.current.is_gate else Next.TASK
+
+
+def decide(state: State, event: Event) -> Decision:
+    """The state after the event.
+
+    Raises NotAllowed when the event does not fit: the deployment has ended, or the gate is another one.
+    A late deadline or escalation of a gate that is behind changes nothing.
+    """
+    if state.status.ended:
+        return _after_the_end(state, event)
+    match event:
+        case Claimed() | Interrupted():
+            return _taken(state, event)
+        case Reached(mark):
+            return Decision(replace(state, marks=state.marks | {mark}), line=f"mark: {mark.word}")
+        case TaskSucceeded() | TaskFailed() | TaskStopped():
+            return _answered(state, event)
+        case AbortAsked(by):
+            return _abort(state, by)
+        case RollbackAsked():
+            return _roll_back_asked(state, event)
+        case _:
+            return _at_gate(state, event)
+
+
+def _after_the_end(state: State, event: Event) -> Decision:
+    if isinstance(event, DeadlinePassed | EscalationDue | Claimed | Interrupted | PlanChanged):
+        return Decision(state)
+    raise NotAllowed(f"This deployment has ended: {state.status}. Nothing can change it any more.")
+
+
+# --- a worker takes the run ------------------------------------------------------------------------------------------
+
+
+def _taken(state: State, event: Claimed | Interrupted) -> Decision:
+    step = state.current
+    if step is None:
+        return _finish(state)
+    if step.is_gate:
+        status = Status.WAITING
+        return Decision(replace(state.with_step(StepStatus.WAITING), status=status), _opening(step))
+    if isinstance(event, Interrupted) and _needs_the_way_back(state, step):
+        return _failed(state, "The worker died while the database was being migrated.")
+    status = Status.ROLLING_BACK if step.back else Status.RUNNING
+    line = "taken over after the worker died" if isinstance(event, Interrupted) else f"{step.kind} begins"
+    return Decision(replace(state.with_step(StepStatus.RUNNING), status=status), _beginning(state, step), line)
+
+
+def _needs_the_way_back(state: State, step: Step) -> bool:
+    # A migration that was cut off cannot be repeated: half of it may have been done.
+    return step.kind == "release" and state.mark is Mark.MIGRATING
+
+
+def _opening(step: Step) -> tuple[Notice, ...]:
+    if step.status is StepStatus.WAITING:
+        return ()
+    match step.kind:
+        case "approval":
+            return (Notice("approval asked", (To.APPROVERS, To.INITIATOR)),)
+        case "rollback_window":
+            return (Notice("window open", (To.INITIATOR,)),)
+        case _:
+            return ()
+
+
+def _beginning(state: State, step: Step) -> tuple[Notice, ...]:
+    first_back = step.back and step.status is StepStatus.PENDING and step.kind == "roll_back"
+    return (Notice("rollback begun", (To.INITIATOR, To.APPROVER)),) if first_back and state.touched else ()
+
+
+# --- a task answers --------------------------------------------------------------------------------------------------
+
+
+def _answered(state: State, event: TaskSucceeded | TaskFailed | TaskStopped) -> Decision:
+    step = state.current
+    if step is None or step.status is not StepStatus.RUNNING:
+        raise NotAllowed("No task is running.")
+    match event:
+        case TaskSucceeded() if state.abort_by and not step.back:
+            return _undo(state.with_step(StepStatus.SUCCEEDED))
+        case TaskSucceeded():
+            return _advance(state.with_step(StepStatus.SUCCEEDED), f"{step.kind} done")
+        case TaskStopped(reason) if not step.back:
+            return _undo(replace(state.with_step(StepStatus.STOPPED), cause=state.cause or reason))
+        case TaskFailed(reason) | TaskStopped(reason):
+            return _failed(state, reason)
+
+
+def _advance(state: State, line: str) -> Decision:
+    if state.current is None:
+        return _finish(state)
+    return Decision(state, line=line)
+
+
+def _failed(state: State, reason: str) -> Decision:
+    step = state.current
+    assert step is not None
+    failed = replace(state.with_step(StepStatus.FAILED), cause=state.cause or reason)
+    if not step.back:
+        return _undo(failed)
+    if step.kind == "smoke_tests" and not failed.touched:
+        told = (Notice("site fails untouched", (To.OPS,)),)
+        ended = _finish(failed)
+        return replace(ended, notices=ended.notices + told)
+    return _end(failed, Status.ROLLBACK_FAILED)
+
+
+# --- the way back ----------------------------------------------------------------------------------------------------
+
+
+def _undo(state: State) -> Decision:
+    """Puts the tiles of the way back in the place of what was still to come."""
+    if not state.undoable:
+        return _end(state, Status.ABORTED if state.abort_by else Status.FAILED)
+    behind = tuple(
+        replace(step, status=StepStatus.SKIPPED) if step.status in (StepStatus.PENDING, StepStatus.WAITING) else step
+        for step in state.steps
+    )
+    back = tuple(Step(kind, back=True) for kind in _way_back(state))
+    line = f"going back: {state.cause}" if state.cause else "going back"
+    return Decision(replace(state, steps=behind + back, status=Status.ROLLING_BACK), line=line)
+
+
+def _way_back(state: State) -> tuple[str, ...]:
+    """Kinds of the tiles of the way back.
+
+    Tests are left out where nothing is there to be tested: a first deployment goes back to the screen alone, a site
+    that was in maintenance stays in it, and an abort before the site changed leaves it as it was.
+    """
+    untouched_abort = bool(state.abort_by) and not state.touched
+    if untouched_abort or state.first or state.screen_was_up:
+        return ("roll_back",)
+    return ("roll_back", "smoke_tests")
+
+
+def _roll_back_asked(state: State, event: RollbackAsked) -> Decision:
+    if state.status is Status.ROLLING_BACK:
+        raise NotAllowed("The site is already going back.")
+    if state.current is None or state.current.kind != "rollback_window":
+        raise NotAllowed("Rollback is offered while the rollback window is open.")
+    asked = replace(state, rollback_by=event.by, code_only=event.code_only, cause=f"{event.by} asked for it")
+    return _undo(asked.with_step(StepStatus.STOPPED))
+
+
+# --- abort -----------------------------------------------------------------------------------------------------------
+
+
+def _abort(state: State, by: str) -> Decision:
+    if state.status is Status.ROLLING_BACK:
+        line = f"{by} asked to abort: already going back; it will be finished"
+        return Decision(replace(state, abort_by=state.abort_by or by), line=line)
+    asked = replace(state, abort_by=state.abort_by or by, cause=state.cause or f"aborted by {by}")
+    step = state.current
+    if step is not None and step.status is StepStatus.RUNNING:
+        return Decision(asked, line=f"{by} asked to abort")
+    if not state.marks:
+        return _end(_leave(asked), Status.ABORTED)
+    return _undo(asked.with_step(StepStatus.STOPPED) if step is not None and step.is_gate else asked)
+
+
+def _leave(state: State) -> State:
+    """What was still to come is out of the question."""
+    pending = (StepStatus.PENDING, StepStatus.WAITING)
+    steps = tuple(replace(s, status=StepStatus.SKIPPED) if s.status in pending else s for s in state.steps)
+    return replace(state, steps=steps)
+
+
+# --- gates -----------------------------------------------------------------------------------------------------------
+
+
+def _at_gate(state: State, event: Event) -> Decision:
+    step = state.current
+    gate = step.kind if step is not None and step.is_gate else ""
+    match event:
+        case DeadlinePassed(name) | EscalationDue(name) if name != gate:
+            return Decision(state)
+        case GateOpened(name) | GateRefused(name) | WindowExtended(name) if name != gate:
+            raise NotAllowed(f"The deployment is not waiting at {name} any more.")
+        case GateOpened():
+            return _opened(state, event)
+        case GateRefused():
+            refused = replace(_leave(state.with_step(StepStatus.FAILED)), cause=event.reason)
+            return _end(refused, Status.REJECTED)
+        case DeadlinePassed():
+            return _expired(state, gate)
+        case EscalationDue():
+            return Decision(state, (Notice("approval asked", (To.APPROVERS,)),), "nobody has answered: next group")
+        case WindowExtended() if not state.extended:
+            return Decision(replace(state, extended=True), line=f"window extended by {event.by}: {event.reason}")
+        case PlanChanged():
+            return _plan_changed(state, event, gate)
+        case AttendanceTaken() if gate == "confirm":
+            return Decision(state, line=f"{event.by} attends from here on")
+        case _:
+            raise NotAllowed("That is not possible at this moment.")
+
+
+def _opened(state: State, event: GateOpened) -> Decision:
+    notices = (Notice("approved", (To.INITIATOR, To.APPROVERS)),) if event.gate == "approval" else ()
+    after = state.with_step(StepStatus.SUCCEEDED)
+    if after.current is None:
+        return _finish(after)
+    return Decision(replace(after, status=Status.QUEUED), notices, f"{event.gate} opened by {event.by}")
+
+
+def _expired(state: State, gate: str) -> Decision:
+    if gate == "rollback_window":
+        return _advance(state.with_step(StepStatus.SUCCEEDED), "the rollback window has closed")
+    cause = f"nobody answered at {gate} in time"
+    return _end(replace(_leave(state.with_step(StepStatus.FAILED)), cause=cause), Status.EXPIRED)
+
+
+def _plan_changed(state: State, event: PlanChanged, gate: str) -> Decision:
+    """Back to the approval gate; only before Deploy was pressed, later the frozen plan runs."""
+    if gate not in ("approval", "confirm"):
+        return Decision(state)
+    again = {"approval", "confirm"}
+    steps = tuple(replace(s, status=StepStatus.PENDING) if s.kind in again else s for s in state.steps)
+    notice = Notice("void", (To.INITIATOR, To.APPROVERS))
+    return Decision(replace(state, steps=steps, status=Status.QUEUED), (notice,), f"approval void: {event.reason}")
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+def _finish(state: State) -> Decision:
+    """All steps are behind: which end is it?"""
+    return _end(state, _outcome(state))
+
+
+def _outcome(state: State) -> Status:
+    if not any(step.back for step in state.steps):
+        return Status.SUCCEEDED
+    if state.abort_by and not state.touched:
+        return Status.ABORTED
+    if state.screen_was_up:
+        return Status.ROLLBACK_FAILED
+    if state.first or not state.touched:
+        return Status.FAILED
+    return Status.ROLLED_BACK
+
+
+_TOLD: dict[Status, tuple[To, ...]] = {
+    Status.SUCCEEDED: (To.INITIATOR,),
+    Status.REJECTED: (To.INITIATOR, To.APPROVERS),
+    Status.EXPIRED: (To.INITIATOR, To.APPROVERS),
+    Status.ABORTED: (To.INITIATOR, To.APPROVER, To.ACTOR),
+    Status.FAILED: (To.INITIATOR, To.APPROVER, To.ACTOR),
+    Status.ROLLED_BACK: (To.INITIATOR, To.APPROVER, To.ACTOR),
+    Status.ROLLBACK_FAILED: (To.OPS, To.INITIATOR),
+}
+
+
+def _end(state: State, status: Status) -> Decision:
+    to = _TOLD[status]
+    if status is Status.FAILED and state.first and state.screened:
+        to = (*to, To.OPS)
+    line = f"ended: {status}" + (f" ({state.cause})" if state.cause else "")
+    return Decision(replace(_leave(state), status=status), (Notice(str(status), to),), line)
