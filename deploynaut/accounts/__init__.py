@@ -1,0 +1,1 @@
+"""Users, roles, rights, API tokens and the audit trail."""

@@ -1,0 +1,1 @@
+"""Instances, their environments, targets, members, keys and revisions."""

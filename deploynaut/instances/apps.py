@@ -1,0 +1,13 @@
+"""How Django knows this room."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class InstancesConfig(AppConfig):
+    """The room `instances`."""
+
+    name = "deploynaut.instances"
+    label = "instances"
+    default_auto_field = "django.db.models.BigAutoField"

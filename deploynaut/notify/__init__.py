@@ -1,0 +1,1 @@
+"""Messages: the outbox, the texts and the channels."""

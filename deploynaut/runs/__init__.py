@@ -1,0 +1,1 @@
+"""Runs: any durable work with steps, a lock key and a log."""

@@ -1,0 +1,1 @@
+"""Snapshots: rows and files of a site's data at one moment."""

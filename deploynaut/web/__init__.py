@@ -1,0 +1,1 @@
+"""The pages: each translates, makes one call and answers."""
