@@ -1,0 +1,1 @@
+"""The demo: a small content site, its repository, and where ./run keeps them."""
