@@ -214,8 +214,9 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
         "deploynaut": {"level": "INFO"},
-        # Their own handlers would write every record a second time, unescaped.
+        # Its own handlers would write every record a second time, unescaped.
         "django": {"handlers": [], "level": "WARNING"},
-        "dbos": {"handlers": [], "level": "WARNING"},
+        # A handler here keeps DBOS from adding its own.
+        "dbos": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
     },
 }
