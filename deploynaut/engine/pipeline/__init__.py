@@ -3,7 +3,8 @@
 Pure: no I/O, no clock. Rows become values at the door of `runs`, `decide` says what follows, values become rows again.
 """
 
-from deploynaut.engine.pipeline.decide import Decision, Next, NotAllowed, Notice, To, decide, next_act
+from deploynaut.engine.pipeline.decide import Next, decide, next_act
+from deploynaut.engine.pipeline.decision import Decision, NotAllowed, Notice, To
 from deploynaut.engine.pipeline.events import (
     AbortAsked,
     AttendanceTaken,

@@ -6,9 +6,11 @@ against every status.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
+from deploynaut.engine.pipeline.decision import Decision, NotAllowed, Notice, To
+from deploynaut.engine.pipeline.ending import end, finish, leave
 from deploynaut.engine.pipeline.events import (
     AbortAsked,
     AttendanceTaken,
@@ -28,37 +30,6 @@ from deploynaut.engine.pipeline.events import (
     WindowExtended,
 )
 from deploynaut.engine.pipeline.state import Mark, State, Status, Step, StepStatus
-
-
-class To(StrEnum):
-    """Addressees of a notice, by their part in the deployment."""
-
-    INITIATOR = "initiator"
-    APPROVERS = "approvers"
-    APPROVER = "approver"
-    ACTOR = "actor"
-    OPS = "ops"
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something people are to be told; `event` names the text."""
-
-    event: str
-    to: tuple[To, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What follows: the new state, who is to be told what, and the line for the pipeline log."""
-
-    state: State
-    notices: tuple[Notice, ...] = ()
-    line: str = ""
-
-
-class NotAllowed(Exception):
-    """The event does not fit the state; the text says why, for the person who asked."""
 
 
 class Next(StrEnum):
@@ -88,7 +59,7 @@ def decide(state: State, event: Event) -> Decision:
         case Claimed() | Interrupted():
             return _taken(state, event)
         case Reached(mark):
-            return Decision(replace(state, marks=state.marks | {mark}), line=f"mark: {mark.word}")
+            return _reached(state, mark)
         case TaskSucceeded() | TaskFailed() | TaskStopped():
             return _answered(state, event)
         case AbortAsked(by):
@@ -97,6 +68,19 @@ def decide(state: State, event: Event) -> Decision:
             return _roll_back_asked(state, event)
         case _:
             return _at_gate(state, event)
+
+
+def _reached(state: State, mark: Mark) -> Decision:
+    _running(state)
+    return Decision(replace(state, marks=state.marks | {mark}), line=f"mark: {mark.word}")
+
+
+def _running(state: State) -> Step:
+    """The task that a worker is in. Raises NotAllowed when there is none."""
+    step = state.current
+    if step is None or step.status is not StepStatus.RUNNING:
+        raise NotAllowed("No task is running.")
+    return step
 
 
 def _after_the_end(state: State, event: Event) -> Decision:
@@ -111,14 +95,16 @@ def _after_the_end(state: State, event: Event) -> Decision:
 def _taken(state: State, event: Claimed | Interrupted) -> Decision:
     step = state.current
     if step is None:
-        return _finish(state)
+        return finish(state)
     if step.is_gate:
         status = Status.WAITING
         return Decision(replace(state.with_step(StepStatus.WAITING), status=status), _opening(step))
-    if isinstance(event, Interrupted) and _needs_the_way_back(state, step):
+    # A plain claim of a task that is running is one too: whoever ran it is gone.
+    interrupted = isinstance(event, Interrupted) or step.status is StepStatus.RUNNING
+    if interrupted and _needs_the_way_back(state, step):
         return _failed(state, "The worker died while the database was being migrated.")
     status = Status.ROLLING_BACK if step.back else Status.RUNNING
-    line = "taken over after the worker died" if isinstance(event, Interrupted) else f"{step.kind} begins"
+    line = "taken over after the worker died" if interrupted else f"{step.kind} begins"
     return Decision(replace(state.with_step(StepStatus.RUNNING), status=status), _beginning(state, step), line)
 
 
@@ -148,9 +134,7 @@ def _beginning(state: State, step: Step) -> tuple[Notice, ...]:
 
 
 def _answered(state: State, event: TaskSucceeded | TaskFailed | TaskStopped) -> Decision:
-    step = state.current
-    if step is None or step.status is not StepStatus.RUNNING:
-        raise NotAllowed("No task is running.")
+    step = _running(state)
     match event:
         case TaskSucceeded() if state.abort_by and not step.back:
             return _undo(state.with_step(StepStatus.SUCCEEDED))
@@ -164,7 +148,7 @@ def _answered(state: State, event: TaskSucceeded | TaskFailed | TaskStopped) -> 
 
 def _advance(state: State, line: str) -> Decision:
     if state.current is None:
-        return _finish(state)
+        return finish(state)
     return Decision(state, line=line)
 
 
@@ -176,9 +160,9 @@ def _failed(state: State, reason: str) -> Decision:
         return _undo(failed)
     if step.kind == "smoke_tests" and not failed.touched:
         told = (Notice("site fails untouched", (To.OPS,)),)
-        ended = _finish(failed)
+        ended = finish(failed)
         return replace(ended, notices=ended.notices + told)
-    return _end(failed, Status.ROLLBACK_FAILED)
+    return end(failed, Status.ROLLBACK_FAILED)
 
 
 # --- the way back ----------------------------------------------------------------------------------------------------
@@ -187,7 +171,7 @@ def _failed(state: State, reason: str) -> Decision:
 def _undo(state: State) -> Decision:
     """Puts the tiles of the way back in the place of what was still to come."""
     if not state.undoable:
-        return _end(state, Status.ABORTED if state.abort_by else Status.FAILED)
+        return end(state, Status.ABORTED if state.abort_by else Status.FAILED)
     behind = tuple(
         replace(step, status=StepStatus.SKIPPED) if step.status in (StepStatus.PENDING, StepStatus.WAITING) else step
         for step in state.steps
@@ -223,45 +207,39 @@ def _roll_back_asked(state: State, event: RollbackAsked) -> Decision:
 
 def _abort(state: State, by: str) -> Decision:
     if state.status is Status.ROLLING_BACK:
-        line = f"{by} asked to abort: already going back; it will be finished"
-        return Decision(replace(state, abort_by=state.abort_by or by), line=line)
+        # Noted, no more: it must not turn a failure into an abort.
+        return Decision(state, line=f"{by} asked to abort: already going back; it will be finished")
     asked = replace(state, abort_by=state.abort_by or by, cause=state.cause or f"aborted by {by}")
     step = state.current
     if step is not None and step.status is StepStatus.RUNNING:
         return Decision(asked, line=f"{by} asked to abort")
     if not state.marks:
-        return _end(_leave(asked), Status.ABORTED)
+        return end(leave(asked), Status.ABORTED)
     return _undo(asked.with_step(StepStatus.STOPPED) if step is not None and step.is_gate else asked)
-
-
-def _leave(state: State) -> State:
-    """What was still to come is out of the question."""
-    pending = (StepStatus.PENDING, StepStatus.WAITING)
-    steps = tuple(replace(s, status=StepStatus.SKIPPED) if s.status in pending else s for s in state.steps)
-    return replace(state, steps=steps)
 
 
 # --- gates -----------------------------------------------------------------------------------------------------------
 
 
 def _at_gate(state: State, event: Event) -> Decision:
-    step = state.current
-    gate = step.kind if step is not None and step.is_gate else ""
+    gate = _gate(state)
     match event:
-        case DeadlinePassed(name) | EscalationDue(name) if name != gate:
+        case DeadlinePassed(name) | EscalationDue(name) if not gate or name != gate:
             return Decision(state)
-        case GateOpened(name) | GateRefused(name) | WindowExtended(name) if name != gate:
+        case GateOpened(name) | GateRefused(name) | WindowExtended(name) if not gate or name != gate:
             raise NotAllowed(f"The deployment is not waiting at {name} any more.")
         case GateOpened():
             return _opened(state, event)
-        case GateRefused():
-            refused = replace(_leave(state.with_step(StepStatus.FAILED)), cause=event.reason)
-            return _end(refused, Status.REJECTED)
+        case GateRefused() if gate == "approval":
+            refused = replace(leave(state.with_step(StepStatus.FAILED)), cause=event.reason)
+            return end(refused, Status.REJECTED)
         case DeadlinePassed():
             return _expired(state, gate)
         case EscalationDue():
+            if gate != "approval":
+                return Decision(state)
             return Decision(state, (Notice("approval asked", (To.APPROVERS,)),), "nobody has answered: next group")
-        case WindowExtended() if not state.extended:
+        case WindowExtended() if gate == "rollback_window" and not state.extended:
             return Decision(replace(state, extended=True), line=f"window extended by {event.by}: {event.reason}")
         case PlanChanged():
             return _plan_changed(state, event, gate)
@@ -271,11 +249,17 @@ def _at_gate(state: State, event: Event) -> Decision:
             raise NotAllowed("That is not possible at this moment.")
 
 
+def _gate(state: State) -> str:
+    """The kind of the gate in hand, empty when a machine works."""
+    step = state.current
+    return step.kind if step is not None and step.is_gate else ""
+
+
 def _opened(state: State, event: GateOpened) -> Decision:
     notices = (Notice("approved", (To.INITIATOR, To.APPROVERS)),) if event.gate == "approval" else ()
     after = state.with_step(StepStatus.SUCCEEDED)
     if after.current is None:
-        return _finish(after)
+        return finish(after)
     return Decision(replace(after, status=Status.QUEUED), notices, f"{event.gate} opened by {event.by}")
 
 
@@ -283,7 +267,7 @@ def _expired(state: State, gate: str) -> Decision:
     if gate == "rollback_window":
         return _advance(state.with_step(StepStatus.SUCCEEDED), "the rollback window has closed")
     cause = f"nobody answered at {gate} in time"
-    return _end(replace(_leave(state.with_step(StepStatus.FAILED)), cause=cause), Status.EXPIRED)
+    return end(replace(leave(state.with_step(StepStatus.FAILED)), cause=cause), Status.EXPIRED)
 
 
 def _plan_changed(state: State, event: PlanChanged, gate: str) -> Decision:
@@ -294,42 +278,3 @@ def _plan_changed(state: State, event: PlanChanged, gate: str) -> Decision:
     steps = tuple(replace(s, status=StepStatus.PENDING) if s.kind in again else s for s in state.steps)
     notice = Notice("void", (To.INITIATOR, To.APPROVERS))
     return Decision(replace(state, steps=steps, status=Status.QUEUED), (notice,), f"approval void: {event.reason}")
-
-
-# --- the end ---------------------------------------------------------------------------------------------------------
-
-
-def _finish(state: State) -> Decision:
-    """All steps are behind: which end is it?"""
-    return _end(state, _outcome(state))
-
-
-def _outcome(state: State) -> Status:
-    if not any(step.back for step in state.steps):
-        return Status.SUCCEEDED
-    if state.abort_by and not state.touched:
-        return Status.ABORTED
-    if state.screen_was_up:
-        return Status.ROLLBACK_FAILED
-    if state.first or not state.touched:
-        return Status.FAILED
-    return Status.ROLLED_BACK
-
-
-_TOLD: dict[Status, tuple[To, ...]] = {
-    Status.SUCCEEDED: (To.INITIATOR,),
-    Status.REJECTED: (To.INITIATOR, To.APPROVERS),
-    Status.EXPIRED: (To.INITIATOR, To.APPROVERS),
-    Status.ABORTED: (To.INITIATOR, To.APPROVER, To.ACTOR),
-    Status.FAILED: (To.INITIATOR, To.APPROVER, To.ACTOR),
-    Status.ROLLED_BACK: (To.INITIATOR, To.APPROVER, To.ACTOR),
-    Status.ROLLBACK_FAILED: (To.OPS, To.INITIATOR),
-}
-
-
-def _end(state: State, status: Status) -> Decision:
-    to = _TOLD[status]
-    if status is Status.FAILED and state.first and state.screened:
-        to = (*to, To.OPS)
-    line = f"ended: {status}" + (f" ({state.cause})" if state.cause else "")
-    return Decision(replace(_leave(state), status=status), (Notice(str(status), to),), line)

@@ -12,21 +12,12 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-MAXIMUM_BYTES = 200_000
+from deploynaut.engine.pipeline.reading import SpecError, load, place, plain, words
+
 FORWARD = ("backup", "release", "smoke_tests")
 PRODUCTION = ("approval", "confirm", "prepare", "backup", "release", "smoke_tests", "rollback_window")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-class SpecError(ValueError):
-    """A pipeline file that cannot be used; `problems` are lines `file:line:column: what is wrong`."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
 
 
 def duration(value: object) -> timedelta:
@@ -167,67 +158,12 @@ def parse(text: str, *, production: bool, name: str = "pipeline.yml") -> Pipelin
 
     Raises SpecError with every problem found, each with its place in the file.
     """
-    data = _load(text, name)
+    data = load(text, name)
     try:
-        file = _File.model_validate(_plain(data))
+        file = _File.model_validate(plain(data))
     except ValidationError as error:
-        raise SpecError([f"{_place(data, e['loc'], name)}: {_words(e)}" for e in error.errors()]) from None
+        raise SpecError([f"{place(data, e['loc'], name)}: {words(e)}" for e in error.errors()]) from None
     return _complete(file, _steps(file, data, name), data, production=production, name=name)
-
-
-def _load(text: str, name: str) -> Any:
-    if len(text.encode()) > MAXIMUM_BYTES:
-        raise SpecError([f"{name}:1:1: the file is larger than {MAXIMUM_BYTES // 1000} kB"])
-    # Anchors make one small file into a huge or endless value, and no pipeline needs them.
-    _refuse_anchors(text, name)
-    try:
-        data = YAML(typ="rt", pure=True).load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{mark.line + 1}:{mark.column + 1}" if mark else "1:1"
-        raise SpecError([f"{name}:{place}: {error.problem or error}"]) from None
-    except (YAMLError, RecursionError, ValueError) as error:
-        raise SpecError([f"{name}:1:1: this is not YAML: {str(error)[:200]}"]) from None
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise SpecError([f"{name}:1:1: should be a list of keys such as `steps:`"])
-    return data
-
-
-def _refuse_anchors(text: str, name: str) -> None:
-    for number, line in enumerate(text.splitlines(), start=1):
-        found = re.search(r"(?:^|[\s\[,:{-])([&*][A-Za-z0-9_]+)(?=[\s,\]}:]|$)", line.split(" #")[0])
-        if found and not re.search(r"""["'].*[&*]""", line):
-            raise SpecError([f"{name}:{number}:{found.start(1) + 1}: anchors and aliases are not used here"])
-
-
-def _plain(value: Any) -> Any:
-    """ruamel's containers as plain ones, so that pydantic and comparison see no surprises."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return tuple(_plain(item) for item in value)
-    return value
-
-
-def _place(data: Any, location: tuple[Any, ...], name: str) -> str:
-    """`file:line:column: path` of a pydantic location, as deep as the file goes."""
-    line, column, here = 0, 0, data
-    for part in location:
-        try:
-            found = here.lc.data.get(part)
-            line, column = found[0], found[1]
-            here = here[part]
-        except (AttributeError, KeyError, IndexError, TypeError):
-            break
-    return f"{name}:{line + 1}:{column + 1}: {'.'.join(str(part) for part in location)}"
-
-
-def _words(error: Any) -> str:
-    if error["type"] == "extra_forbidden":
-        return "unknown key"
-    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _steps(file: _File, data: Any, name: str) -> dict[str, Any]:
@@ -235,7 +171,7 @@ def _steps(file: _File, data: Any, name: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     problems: list[str] = []
     for index, item in enumerate(file.steps):
-        where = _place(data, ("steps", index), name)
+        where = place(data, ("steps", index), name)
         try:
             kind, settings = _step(item)
             if kind in found:
@@ -243,7 +179,7 @@ def _steps(file: _File, data: Any, name: str) -> dict[str, Any]:
             found[kind] = KINDS[kind].model_validate(settings or {})
         except ValidationError as error:
             inner = ("steps", index, _kind(item))
-            problems += [f"{_place(data, (*inner, *e['loc']), name)}: {_words(e)}" for e in error.errors()]
+            problems += [f"{place(data, (*inner, *e['loc']), name)}: {words(e)}" for e in error.errors()]
         except ValueError as error:
             problems.append(f"{where}: {error}")
     if problems:
@@ -261,7 +197,7 @@ def _step(item: Any) -> tuple[str, Any]:
         raise ValueError("a step is one name with its settings, such as `- backup: {assets: true}`")
     if kind not in KINDS:
         raise ValueError(f"there is no step {kind!r}; known are {', '.join(KINDS)}")
-    if settings is False or (isinstance(settings, str) and settings):
+    if settings is not None and not isinstance(settings, dict):
         raise ValueError(f"{kind} cannot be switched off or given one word; its settings are a list of keys")
     return kind, settings
 
@@ -283,22 +219,22 @@ def _complete(file: _File, named: dict[str, Any], data: Any, *, production: bool
 
 
 def _order_problems(named: dict[str, Any], order: tuple[str, ...], data: Any, name: str) -> list[str]:
-    place = _place(data, ("steps",), name)
-    foreign = [f"{place}: {kind} is a step of production environments" for kind in named if kind not in order]
+    where = place(data, ("steps",), name)
+    foreign = [f"{where}: {kind} is a step of production environments" for kind in named if kind not in order]
     wanted = [kind for kind in order if kind in named]
     if foreign or list(named) == wanted:
         return foreign
-    return [f"{place}: the steps have a fixed order here: {', '.join(wanted)}"]
+    return [f"{where}: the steps have a fixed order here: {', '.join(wanted)}"]
 
 
 def _rule_problems(file: _File, named: dict[str, Any], data: Any, production: bool, name: str) -> list[str]:
     problems = []
     approval = named.get("approval")
     if approval is not None and not all(approval.ask and group for group in approval.ask or ((),)):
-        problems.append(f"{_place(data, ('steps',), name)}: approval: `ask` names nobody in one of its groups")
+        problems.append(f"{place(data, ('steps',), name)}: approval: `ask` names nobody in one of its groups")
     if production and file.on_failure.database == "keep":
-        where = _place(data, ("on_failure", "database"), name)
+        where = place(data, ("on_failure", "database"), name)
         problems.append(f"{where}: on production the database goes back with the code")
     if not production and file.promote_from:
-        problems.append(f"{_place(data, ('promote_from',), name)}: only production environments promote")
+        problems.append(f"{place(data, ('promote_from',), name)}: only production environments promote")
     return problems

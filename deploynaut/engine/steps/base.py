@@ -26,6 +26,26 @@ class StepFailed(Exception):
     """A failure that was foreseen; the text goes to the person: what happened, to what, what to do next."""
 
 
+class Stopped(Exception):
+    """The work was asked to end: raised by `guard()` and `mark()`, and passed on untouched by every step."""
+
+
+class Aborted(Stopped):
+    """Somebody pressed Abort Pipeline."""
+
+
+class StepTimedOut(Stopped):
+    """The step has used up its time."""
+
+
+class ShuttingDown(Stopped):
+    """The worker is being stopped; another one goes on with the run."""
+
+
+class FencedOff(Stopped):
+    """Another worker has taken the run over; this one must not act any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepResult:
     """What a step gives back: a few words for its tile, and facts for later steps."""
