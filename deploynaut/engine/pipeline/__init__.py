@@ -23,7 +23,8 @@ from deploynaut.engine.pipeline.events import (
     TaskSucceeded,
     WindowExtended,
 )
-from deploynaut.engine.pipeline.spec import PipelineSpec, SpecError, parse
+from deploynaut.engine.pipeline.reading import SpecError
+from deploynaut.engine.pipeline.spec import PipelineSpec, parse
 from deploynaut.engine.pipeline.state import GATES, Mark, State, Status, Step, StepStatus
 
 __all__ = [

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from deploynaut.engine.connections.base import Connection
-from deploynaut.engine.databases.files import SnapshotFiles
-from deploynaut.engine.packages import PackageStore
 from deploynaut.engine.pipeline import Mark, PipelineSpec
-from deploynaut.engine.recipes import Recipe
-from deploynaut.engine.repository import Mirror
+
+if TYPE_CHECKING:
+    from deploynaut.engine.connections.base import Connection
+    from deploynaut.engine.databases.files import SnapshotFiles
+    from deploynaut.engine.packages import PackageStore
+    from deploynaut.engine.recipes import Recipe
+    from deploynaut.engine.repository import Mirror
 
 Facts = Mapping[str, Any]
 """JSON values that a step leaves for later steps and for the page."""
