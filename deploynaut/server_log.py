@@ -15,9 +15,9 @@ def printable(text: str) -> str:
 class PlainFormatter(logging.Formatter):
     """Escapes what people from outside may have put into a message; the lines of a trace are indented."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name is logging's)
+    def formatMessage(self, record: logging.LogRecord) -> str:
         return printable(super().formatMessage(record))
 
-    def formatException(self, ei: object) -> str:  # noqa: N802 (the name is logging's)
+    def formatException(self, ei: object) -> str:
         lines = super().formatException(ei).splitlines()  # type: ignore[arg-type]  # typeshed's private alias
         return "\n".join(f"    {printable(line)}" for line in lines)

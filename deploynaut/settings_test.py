@@ -18,8 +18,8 @@ else:
 for _name in ("HOSTS", "DEBUG", "URL", "PROXIES", "MASTER_KEY", "SMTP", "DEMO"):
     os.environ.pop(f"DEPLOYNAUT_{_name}", None)
 
-from deploynaut.settings import *  # noqa: E402, F403
-from deploynaut.settings import DATABASES, DEPLOYNAUT_DATA, STORAGES  # noqa: E402
+from deploynaut.settings import *
+from deploynaut.settings import DATABASES, DEPLOYNAUT_DATA, STORAGES
 
 # A file, not memory: threads and other processes see the same rows.
 DATABASES["default"]["TEST"] = {"NAME": Path(DEPLOYNAUT_DATA) / "app.sqlite3"}

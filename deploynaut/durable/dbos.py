@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import sqlite3
 import threading
-import uuid
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -121,7 +122,7 @@ class DbosEngine:
         options: EnqueueOptions = {
             "workflow_name": WORKFLOW,
             "queue_name": wake.kind,
-            "workflow_id": f"{wake.kind}:{wake.id}:{uuid.uuid4().hex}",
+            "workflow_id": _reference(wake),
             "app_version": VERSION,
             "queue_partition_key": wake.key,
             "serialization_type": WorkflowSerializationFormat.PORTABLE,
@@ -232,8 +233,13 @@ def set_wal(file: Path) -> None:
         raise NoQueue(f"{file} stays in journal mode {mode}. Is it on a network disk? It must be on a local one.")
 
 
+def _reference(wake: Wake) -> str:
+    # On SQLite wakes of one second tie; DBOS then goes by their names, which so keep the order of arrival.
+    return f"{wake.kind}:{time.time_ns():020d}:{secrets.token_hex(6)}:{wake.id}"
+
+
 def _live(status: WorkflowStatus) -> LiveWake:
-    kind, id, _ = status.workflow_id.rsplit(":", 2)
+    kind, _, _, id = status.workflow_id.split(":")
     due = _moment(status.delay_until_epoch_ms)
     wake = Wake(kind=kind, id=int(id), key=status.queue_partition_key or "", at=due)
     return LiveWake(

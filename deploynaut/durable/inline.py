@@ -138,7 +138,7 @@ class InlineEngine:
     def _harvest(self) -> None:
         """Run what waits for a commit that never comes, because the test's own transaction is around it."""
         while _only_the_tests_own_transaction() and connection.run_on_commit:
-            _, callback, _ = connection.run_on_commit.pop(0)
+            callback = connection.run_on_commit.pop(0)[1]
             callback()
 
 
@@ -152,4 +152,4 @@ def inline_engine(*, now: datetime | None = None, automatic: bool = True) -> Ite
 
 def _only_the_tests_own_transaction() -> bool:
     blocks = connection.atomic_blocks
-    return bool(blocks) and all(block._from_testcase for block in blocks)
+    return bool(blocks) and all(getattr(block, "_from_testcase", False) for block in blocks)

@@ -53,7 +53,7 @@ class Worker(models.Model):
     objects = WorkerQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["host", "name"], name="one_row_a_worker")]
+        constraints = (models.UniqueConstraint(fields=["host", "name"], name="one_row_a_worker"),)
 
     def __str__(self) -> str:
         return self.executor

@@ -11,7 +11,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from deploynaut.durable import port
-from deploynaut.durable.process import BadName, NameTaken, NoParentSignal, check_name, die_with_parent
+from deploynaut.durable.process import (
+    BadName,
+    NameTaken,
+    NoParentSignal,
+    check_name,
+    die_with_parent,
+)
 
 
 class Command(BaseCommand):
