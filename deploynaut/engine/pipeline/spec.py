@@ -230,7 +230,7 @@ def _order_problems(named: dict[str, Any], order: tuple[str, ...], data: Any, na
 def _rule_problems(file: _File, named: dict[str, Any], data: Any, production: bool, name: str) -> list[str]:
     problems = []
     approval = named.get("approval")
-    if approval is not None and not all(approval.ask and group for group in approval.ask or ((),)):
+    if approval is not None and not _asks_somebody(approval.ask):
         problems.append(f"{place(data, ('steps',), name)}: approval: `ask` names nobody in one of its groups")
     if production and file.on_failure.database == "keep":
         where = place(data, ("on_failure", "database"), name)
@@ -238,3 +238,7 @@ def _rule_problems(file: _File, named: dict[str, Any], data: Any, production: bo
     if not production and file.promote_from:
         problems.append(f"{place(data, ('promote_from',), name)}: only production environments promote")
     return problems
+
+
+def _asks_somebody(groups: tuple[tuple[str, ...], ...]) -> bool:
+    return bool(groups) and all(group and all(name.strip() for name in group) for group in groups)
