@@ -9,6 +9,7 @@ from typing import Any
 from django.core.asgi import get_asgi_application
 
 from deploynaut.draining import watch_signals
+from deploynaut.durable import port as durable
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "deploynaut.settings")
 
@@ -29,6 +30,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _live(receive: Receive, send: Send) -> None:
     await receive()
+    # Loading DBOS takes a second: now, not in the first click.
+    durable.engine()
     # The server has set its own handlers by now; ours run before them.
     watch_signals()
     await send({"type": "lifespan.startup.complete"})

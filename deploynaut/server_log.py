@@ -9,7 +9,9 @@ def printable(text: str) -> str:
     """The text with every control, bidirectional and invisible character written as an escape."""
     if text.isprintable():
         return text
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    return "".join(
+        letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text
+    )
 
 
 class PlainFormatter(logging.Formatter):

@@ -15,7 +15,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # --- Where things are kept -------------------------------------------------------------------------------------------
 DEPLOYNAUT_DATA = env.private_directory(env.path("DEPLOYNAUT_DATA", BASE_DIR / "var"))
 DEPLOYNAUT_QUEUE = DEPLOYNAUT_DATA / "queue.sqlite3"
-DEPLOYNAUT_MASTER_KEY = env.path("DEPLOYNAUT_MASTER_KEY", DEPLOYNAUT_DATA / "keys" / "master.key")
+DEPLOYNAUT_MASTER_KEY = env.path(
+    "DEPLOYNAUT_MASTER_KEY", DEPLOYNAUT_DATA / "keys" / "master.key"
+)
 """The private half, mode 0600: the worker process alone reads it."""
 DEPLOYNAUT_MASTER_PUB = DEPLOYNAUT_MASTER_KEY.with_suffix(".pub")
 DEPLOYNAUT_DEMO = env.switch("DEPLOYNAUT_DEMO")
@@ -24,17 +26,22 @@ DEPLOYNAUT_DEMO = env.switch("DEPLOYNAUT_DEMO")
 ALLOWED_HOSTS = env.words("DEPLOYNAUT_HOSTS", "127.0.0.1,localhost,[::1]")
 ONLY_LOOPBACK = env.LOOPBACK.issuperset(ALLOWED_HOSTS)
 DEPLOYNAUT_URL = env.text(
-    "DEPLOYNAUT_URL", "http://127.0.0.1:8000" if ONLY_LOOPBACK else f"https://{ALLOWED_HOSTS[0]}"
+    "DEPLOYNAUT_URL",
+    "http://127.0.0.1:8000" if ONLY_LOOPBACK else f"https://{ALLOWED_HOSTS[0]}",
 ).rstrip("/")
 """What links in messages begin with; no slash at its end."""
 DEBUG = env.switch("DEPLOYNAUT_DEBUG")
 if DEBUG and not ONLY_LOOPBACK:
-    raise env.BadSetting("DEPLOYNAUT_DEBUG shows the inside of the program. It is for loopback hosts alone: unset it.")
+    raise env.BadSetting(
+        "DEPLOYNAUT_DEBUG shows the inside of the program. It is for loopback hosts alone: unset it."
+    )
 SECURE = not ONLY_LOOPBACK
 PROXIES = env.number("DEPLOYNAUT_PROXIES", 0)
 """How many proxies of ours stand in front; their X-Forwarded-For and -Proto are believed, nobody else's."""
 
-SECRET_KEY = env.text("DEPLOYNAUT_SECRET_KEY") or env.kept_secret(DEPLOYNAUT_DATA / "keys" / "secret.key")
+SECRET_KEY = env.text("DEPLOYNAUT_SECRET_KEY") or env.kept_secret(
+    DEPLOYNAUT_DATA / "keys" / "secret.key"
+)
 ROOT_URLCONF = "deploynaut.urls"
 ASGI_APPLICATION = "deploynaut.asgi.application"
 
@@ -48,6 +55,7 @@ INSTALLED_APPS = [
     "deploynaut.snapshots",
     "deploynaut.deployments",
     "deploynaut.web",
+    "deploynaut.cli",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -112,7 +120,12 @@ DATABASES = {
     }
 }
 # In the database, not in memory: what limits log-in attempts must hold for all processes together.
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "cache",
+    }
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DURABLE_ENGINE = "deploynaut.durable.dbos.DbosEngine"
 
@@ -124,8 +137,13 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"
+    },
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LOGIN_URL = "account_login"
@@ -153,7 +171,11 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
-CSRF_TRUSTED_ORIGINS = [f"https://{'*' if host.startswith('.') else ''}{host}" for host in ALLOWED_HOSTS if SECURE]
+CSRF_TRUSTED_ORIGINS = [
+    f"https://{'*' if host.startswith('.') else ''}{host}"
+    for host in ALLOWED_HOSTS
+    if SECURE
+]
 
 # --- Headers ---------------------------------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {
@@ -182,10 +204,14 @@ STATIC_URL = "/static/"
 STATIC_ROOT = DEPLOYNAUT_DATA / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {
+        "BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"
+    },
 }
 if DEBUG:
-    STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    STORAGES["staticfiles"] = {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+    }
 SERVESTATIC_ALLOW_ALL_ORIGINS = False
 FILE_UPLOAD_TEMP_DIR = str(env.private_directory(DEPLOYNAUT_DATA / "tmp"))
 FILE_UPLOAD_PERMISSIONS = 0o600
@@ -193,10 +219,15 @@ FILE_UPLOAD_PERMISSIONS = 0o600
 # --- Mail ------------------------------------------------------------------------------------------------------------
 _smtp = urlsplit(env.text("DEPLOYNAUT_SMTP", "smtp://127.0.0.1:25"))
 EMAIL_HOST, EMAIL_PORT = _smtp.hostname or "127.0.0.1", _smtp.port or 25
-EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_smtp.username or ""), unquote(_smtp.password or "")
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = (
+    unquote(_smtp.username or ""),
+    unquote(_smtp.password or ""),
+)
 EMAIL_USE_SSL, EMAIL_USE_TLS = _smtp.scheme == "smtps", _smtp.scheme == "smtp+starttls"
 EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("DEPLOYNAUT_FROM", "Deploynaut <deploynaut@localhost>")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text(
+    "DEPLOYNAUT_FROM", "Deploynaut <deploynaut@localhost>"
+)
 
 # --- Time, words, log ------------------------------------------------------------------------------------------------
 USE_TZ, TIME_ZONE = True, "UTC"

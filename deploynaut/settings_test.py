@@ -23,9 +23,13 @@ from deploynaut.settings import DATABASES, DEPLOYNAUT_DATA, STORAGES
 
 # A file, not memory: threads and other processes see the same rows.
 DATABASES["default"]["TEST"] = {"NAME": Path(DEPLOYNAUT_DATA) / "app.sqlite3"}
-DATABASES["default"]["OPTIONS"]["init_command"] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF"  # type: ignore[index]
+DATABASES["default"]["OPTIONS"]["init_command"] = (
+    "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF"  # type: ignore[index]
+)
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+STORAGES["staticfiles"] = {
+    "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 DURABLE_ENGINE = "deploynaut.durable.inline.InlineEngine"

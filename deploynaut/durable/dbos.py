@@ -41,7 +41,11 @@ VERSION: Final = "1"
 WORKFLOW: Final = "advance"
 WORKER_CONCURRENCY: Final = 20
 POLLING_SECONDS: Final = 0.25
-STATES: Final = {"DELAYED": WakeState.DELAYED, "ENQUEUED": WakeState.QUEUED, "PENDING": WakeState.RUNNING}
+STATES: Final = {
+    "DELAYED": WakeState.DELAYED,
+    "ENQUEUED": WakeState.QUEUED,
+    "PENDING": WakeState.RUNNING,
+}
 ENDED: Final = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 PRUNE_BATCH: Final = 500
 
@@ -50,7 +54,11 @@ class NoQueue(Exception):
     """The queue's file is not there."""
 
 
-@DBOS.workflow(name=WORKFLOW, max_recovery_attempts=1000, serialization_type=WorkflowSerializationFormat.PORTABLE)
+@DBOS.workflow(
+    name=WORKFLOW,
+    max_recovery_attempts=1000,
+    serialization_type=WorkflowSerializationFormat.PORTABLE,
+)
 def _advance(kind: str, id: int) -> str:
     """Run one wake. Never changes, so that a wake that an older version put down still fits."""
     try:
@@ -80,7 +88,9 @@ class DbosEngine:
         """The wakes that have not ended, in these states or in any."""
         found = self._client().list_workflows(
             name=WORKFLOW,
-            status=[word for word, state in STATES.items() if state in states or not states],
+            status=[
+                word for word, state in STATES.items() if state in states or not states
+            ],
             application_name=APPLICATION,
             load_input=False,
             load_output=False,
@@ -161,7 +171,11 @@ class DbosEngine:
         try:
             self.keep(wake)
         except Exception:
-            log.exception("The wake of %s %s was lost; the reconciler will find the row.", wake.kind, wake.id)
+            log.exception(
+                "The wake of %s %s was lost; the reconciler will find the row.",
+                wake.kind,
+                wake.id,
+            )
 
     def _ended(self, before: datetime) -> list[str]:
         found = self._client().list_workflows(
@@ -230,7 +244,9 @@ def set_wal(file: Path) -> None:
     finally:
         connection.close()
     if mode != "wal":
-        raise NoQueue(f"{file} stays in journal mode {mode}. Is it on a network disk? It must be on a local one.")
+        raise NoQueue(
+            f"{file} stays in journal mode {mode}. Is it on a network disk? It must be on a local one."
+        )
 
 
 def _reference(wake: Wake) -> str:

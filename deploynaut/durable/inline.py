@@ -77,15 +77,17 @@ class InlineEngine:
 
     def settle(self) -> int:
         """Run every wake that is due; how many ran."""
+        before = len(self.handled)
         self._harvest()
-        return self._drain()
+        self._drain()
+        return len(self.handled) - before
 
     def reconcile(self) -> int:
         """Wake whatever the registered books say should move now, as the worker's reconciler does; how many ran."""
         for kind, book in port.books.by_kind.items():
             for id, key in book.pending():
                 self._put(Wake(kind=kind, id=id, key=key))
-        return self._drain()
+        return self.settle()
 
     def forget(self) -> list[Wake]:
         """Lose every waiting wake, as a lost queue file would; what was lost."""
@@ -108,21 +110,18 @@ class InlineEngine:
         with self._lock:
             self._waiting.append(wake)
 
-    def _drain(self) -> int:
+    def _drain(self) -> None:
         with self._lock:
             if self._running:
-                return 0
+                return
             self._running = True
-        ran = 0
         try:
             while (wake := self._take()) is not None:
-                ran += 1
                 self.handled.append(wake)
                 port.books.of(wake.kind).handler(wake.id)
                 self._harvest()
         finally:
             self._running = False
-        return ran
 
     def _take(self) -> Wake | None:
         with self._lock:
@@ -143,7 +142,9 @@ class InlineEngine:
 
 
 @contextmanager
-def inline_engine(*, now: datetime | None = None, automatic: bool = True) -> Iterator[InlineEngine]:
+def inline_engine(
+    *, now: datetime | None = None, automatic: bool = True
+) -> Iterator[InlineEngine]:
     """Put an inline engine in place; with `automatic` off, wakes wait for `run_due` or `settle`."""
     engine = InlineEngine(now=now, automatic=automatic)
     with port.using(engine):
@@ -152,4 +153,6 @@ def inline_engine(*, now: datetime | None = None, automatic: bool = True) -> Ite
 
 def _only_the_tests_own_transaction() -> bool:
     blocks = connection.atomic_blocks
-    return bool(blocks) and all(getattr(block, "_from_testcase", False) for block in blocks)
+    return bool(blocks) and all(
+        getattr(block, "_from_testcase", False) for block in blocks
+    )

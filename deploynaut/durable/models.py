@@ -23,13 +23,22 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
         """Take over the dead worker as it was read; False when it has beaten since or another one was first."""
         if worker.is_claimed(now):
             return False
-        rows = self.filter(pk=worker.pk, beat_at=worker.beat_at, taken_by=worker.taken_by)
+        rows = self.filter(
+            pk=worker.pk, beat_at=worker.beat_at, taken_by=worker.taken_by
+        )
         return rows.update(taken_by=by, taken_at=now) == 1
 
     def claim_absent(self, executor: str, *, by: str, now: datetime) -> bool:
         """Take over what an executor without a row left; False when it is back or another one was first."""
         host, _, name = executor.rpartition(":")
-        claim = {"pid": 0, "version": "", "started_at": now, "beat_at": now, "taken_by": by, "taken_at": now}
+        claim = {
+            "pid": 0,
+            "version": "",
+            "started_at": now,
+            "beat_at": now,
+            "taken_by": by,
+            "taken_at": now,
+        }
         _, made = self.get_or_create(host=host, name=name, defaults=claim)
         return made
 
@@ -53,7 +62,9 @@ class Worker(models.Model):
     objects = WorkerQuerySet.as_manager()
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=["host", "name"], name="one_row_a_worker"),)
+        constraints = (
+            models.UniqueConstraint(fields=["host", "name"], name="one_row_a_worker"),
+        )
 
     def __str__(self) -> str:
         return self.executor

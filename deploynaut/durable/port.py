@@ -94,7 +94,9 @@ class Books:
     def add(self, kind: str, book: Book) -> None:
         """Remember the book. Raises AlreadyRegistered when another one has the kind."""
         if self.by_kind.get(kind, book) != book:
-            raise AlreadyRegistered(f"The kind {kind!r} is registered already. Give this one another name.")
+            raise AlreadyRegistered(
+                f"The kind {kind!r} is registered already. Give this one another name."
+            )
         self.by_kind[kind] = book
 
     def of(self, kind: str) -> Book:
@@ -102,7 +104,9 @@ class Books:
         try:
             return self.by_kind[kind]
         except KeyError:
-            raise UnknownKind(f"No room has registered the kind {kind!r}. Call register() in its ready().") from None
+            raise UnknownKind(
+                f"No room has registered the kind {kind!r}. Call register() in its ready()."
+            ) from None
 
 
 books: Final = Books()

@@ -32,7 +32,9 @@ class NoParentSignal(Exception):
 def check_name(name: str) -> str:
     """The name, if it may be one. Raises BadName."""
     if not GOOD_NAME.fullmatch(name):
-        raise BadName(f"{name!r} is no name for a worker. Use small letters, digits and hyphens, 40 at most.")
+        raise BadName(
+            f"{name!r} is no name for a worker. Use small letters, digits and hyphens, 40 at most."
+        )
     return name
 
 
@@ -65,7 +67,9 @@ def die_with_parent() -> None:
     parent = os.getppid()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
-        raise NoParentSignal(f"prctl failed: {os.strerror(ctypes.get_errno())}. Start without --die-with-parent.")
+        raise NoParentSignal(
+            f"prctl failed: {os.strerror(ctypes.get_errno())}. Start without --die-with-parent."
+        )
     if os.getppid() != parent:
         # It ended before the kernel knew that we care.
         signal.raise_signal(signal.SIGTERM)
@@ -81,7 +85,10 @@ def on_stop(asked: Callable[[], None], again: Callable[[], None]) -> Iterator[No
         calls += 1
         asked() if calls == 1 else again()
 
-    before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {
+        number: signal.signal(number, receive)
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
     try:
         yield
     finally:

@@ -31,9 +31,18 @@ def main() -> None:
     from deploynaut.durable.worker import Rhythm, WorkerProcess
 
     port.register("probe", handle, pending=pending)
-    silence = timedelta(seconds=float(sys.argv[2])) if len(sys.argv) > 2 else Rhythm().dead
-    rhythm = Rhythm(dead=silence, beat=silence / 7.5, look=silence / 7.5, reconcile=timedelta(seconds=0.5))
-    WorkerProcess(name=sys.argv[1], queue=DbosEngine(), directory=DATA, rhythm=rhythm).run()
+    silence = (
+        timedelta(seconds=float(sys.argv[2])) if len(sys.argv) > 2 else Rhythm().dead
+    )
+    rhythm = Rhythm(
+        dead=silence,
+        beat=silence / 7.5,
+        look=silence / 7.5,
+        reconcile=timedelta(seconds=0.5),
+    )
+    WorkerProcess(
+        name=sys.argv[1], queue=DbosEngine(), directory=DATA, rhythm=rhythm
+    ).run()
     leave()
 
 

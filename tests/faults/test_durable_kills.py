@@ -10,12 +10,13 @@ import sys
 import time
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from deploynaut.durable.port import WakeState, utc_now
-from tests.faults.durable_home import Home, environment, home, migrated, template  # noqa: F401 (fixtures)
+from tests.faults.durable_home import Home, a_home, a_template, environment, migrated  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.faults
 
@@ -23,12 +24,16 @@ pytestmark = pytest.mark.faults
 GRACE = 2.0
 
 
-def test_wakes_of_one_key_run_one_after_the_other_and_a_delayed_one_at_its_time(home: Home) -> None:
+def test_wakes_of_one_key_run_one_after_the_other_and_a_delayed_one_at_its_time(
+    home: Home,
+) -> None:
     home.start()
     home.hold(1)
     home.wake(1, "environment:1")
     home.wait(lambda: home.events("begin", 1))
-    home.wake(1, "environment:1")  # a spurious one: it comes when the first has ended, and finds nothing to do
+    home.wake(
+        1, "environment:1"
+    )  # a spurious one: it comes when the first has ended, and finds nothing to do
     home.wake(2, "environment:1")
     home.wake(3, "environment:2")
     due = utc_now() + timedelta(seconds=1.5)
@@ -53,12 +58,16 @@ def test_a_killed_worker_goes_on_with_its_wakes_when_it_is_back(home: Home) -> N
     worker.wait()
     home.start()
     home.wait(lambda: len(home.events("begin", 1)) == 2, seconds=10)
-    assert not home.events("begin", 2), "the second wake of the environment overtook the interrupted one"
+    assert not home.events("begin", 2), (
+        "the second wake of the environment overtook the interrupted one"
+    )
     home.let_go(1)
     home.wait(lambda: home.events("end", 2))
 
 
-def test_nothing_is_lost_and_nothing_overtakes_when_workers_are_killed_at_random(home: Home) -> None:
+def test_nothing_is_lost_and_nothing_overtakes_when_workers_are_killed_at_random(
+    home: Home,
+) -> None:
     chance = random.Random(7)
     keys = {id: f"environment:{id % 3}" for id in range(1, 25)}
     for id, key in keys.items():
@@ -66,8 +75,7 @@ def test_nothing_is_lost_and_nothing_overtakes_when_workers_are_killed_at_random
         home.wake(id, key)
     for _ in range(4):
         worker = home.start()
-        begun = len(home.events("begin"))
-        home.wait(lambda begun=begun: len(home.events("begin")) > begun)
+        home.wait(partial(_has_begun_more, home, len(home.events("begin"))))
         for id in sorted(keys)[: chance.randrange(3, 9)]:
             (home.data / f"hold-{id}").unlink(missing_ok=True)
         time.sleep(chance.uniform(0.0, 0.6))
@@ -76,17 +84,27 @@ def test_nothing_is_lost_and_nothing_overtakes_when_workers_are_killed_at_random
     for id in keys:
         (home.data / f"hold-{id}").unlink(missing_ok=True)
     home.start()
-    home.wait(lambda: {event.id for event in home.events("end")} == set(keys), seconds=40)
+    home.wait(
+        lambda: {event.id for event in home.events("end")} == set(keys), seconds=40
+    )
     _assert_in_order(home, keys)
+
+
+def _has_begun_more(home: Home, begun: int) -> bool:
+    return len(home.events("begin")) > begun
 
 
 def _assert_in_order(home: Home, keys: dict[int, str]) -> None:
     for key in set(keys.values()):
         first = [event.id for event in home.events("begin") if keys[event.id] == key]
-        assert list(dict.fromkeys(first)) == sorted(id for id in keys if keys[id] == key)
+        assert list(dict.fromkeys(first)) == sorted(
+            id for id in keys if keys[id] == key
+        )
 
 
-def test_another_worker_takes_over_from_a_killed_one_within_twenty_seconds(home: Home) -> None:
+def test_another_worker_takes_over_from_a_killed_one_within_twenty_seconds(
+    home: Home,
+) -> None:
     home.start("w1")
     home.hold(1)
     home.wake(1)
@@ -96,13 +114,17 @@ def test_another_worker_takes_over_from_a_killed_one_within_twenty_seconds(home:
     home.workers[0].kill()
     took = home.wait(lambda: len(home.events("begin", 1)) == 2, seconds=25)
     assert took <= 20
-    assert {event.pid for event in home.events("begin", 1)} == {worker.pid for worker in home.workers}
+    assert {event.pid for event in home.events("begin", 1)} == {
+        worker.pid for worker in home.workers
+    }
     home.let_go(1)
     home.wait(lambda: home.events("end", 1))
     home.wait(lambda: set(home.rows()) == {"w2"})
 
 
-def test_a_frozen_worker_is_taken_over_once_and_takes_part_again_when_it_thaws(home: Home) -> None:
+def test_a_frozen_worker_is_taken_over_once_and_takes_part_again_when_it_thaws(
+    home: Home,
+) -> None:
     frozen = home.start("w1", silence=2)
     home.hold(1)
     home.wake(1)
@@ -144,7 +166,9 @@ def test_a_lost_queue_file_costs_one_round_of_the_reconciler(home: Home) -> None
     home.wait(lambda: home.events("end", 8))
 
 
-def test_a_worker_asked_to_stop_lets_obedient_work_reach_its_safe_point(home: Home) -> None:
+def test_a_worker_asked_to_stop_lets_obedient_work_reach_its_safe_point(
+    home: Home,
+) -> None:
     (home.data / "obedient").touch()
     worker = home.start()
     home.hold(1)
@@ -157,7 +181,9 @@ def test_a_worker_asked_to_stop_lets_obedient_work_reach_its_safe_point(home: Ho
     assert not home.queue.live()
 
 
-def test_a_worker_asked_to_stop_leaves_within_eight_seconds_and_its_work_goes_on_elsewhere(home: Home) -> None:
+def test_a_worker_asked_to_stop_leaves_within_eight_seconds_and_its_work_goes_on_elsewhere(
+    home: Home,
+) -> None:
     leaving = home.start("w1")
     home.hold(1)
     home.wake(1)
@@ -191,8 +217,18 @@ def test_a_worker_without_a_migrated_queue_says_what_to_do(home: Home) -> None:
 
 def test_a_worker_ends_with_the_process_that_started_it(home: Home) -> None:
     starter = "import subprocess, sys; subprocess.run([sys.executable, 'manage.py', *sys.argv[1:]])"
-    words = [sys.executable, "-c", starter, "worker", "--name", "w1", "--die-with-parent"]
-    parent = subprocess.Popen(words, env=environment(home.data), stderr=subprocess.DEVNULL)
+    words = [
+        sys.executable,
+        "-c",
+        starter,
+        "worker",
+        "--name",
+        "w1",
+        "--die-with-parent",
+    ]
+    parent = subprocess.Popen(
+        words, env=environment(home.data), stderr=subprocess.DEVNULL
+    )
     home.workers.append(parent)
     home.wait(lambda: "w1" in home.rows())
     worker = int((home.data / "worker-w1.lock").read_text())

@@ -27,8 +27,16 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The name, and whether to end with the parent."""
-        parser.add_argument("--name", default="worker-1", help="One process a name; keep it over restarts.")
-        parser.add_argument("--die-with-parent", action="store_true", help="Stop when the starting process ends.")
+        parser.add_argument(
+            "--name",
+            default="worker-1",
+            help="One process a name; keep it over restarts.",
+        )
+        parser.add_argument(
+            "--die-with-parent",
+            action="store_true",
+            help="Stop when the starting process ends.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Work, then leave without waiting for handlers that did not stop in time."""
