@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from csp.constants import NONE, SELF
@@ -15,9 +16,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # --- Where things are kept -------------------------------------------------------------------------------------------
 DEPLOYNAUT_DATA = env.private_directory(env.path("DEPLOYNAUT_DATA", BASE_DIR / "var"))
 DEPLOYNAUT_QUEUE = DEPLOYNAUT_DATA / "queue.sqlite3"
-DEPLOYNAUT_MASTER_KEY = env.path(
-    "DEPLOYNAUT_MASTER_KEY", DEPLOYNAUT_DATA / "keys" / "master.key"
-)
+DEPLOYNAUT_MASTER_KEY = env.path("DEPLOYNAUT_MASTER_KEY", DEPLOYNAUT_DATA / "keys" / "master.key")
 """The private half, mode 0600: the worker process alone reads it."""
 DEPLOYNAUT_MASTER_PUB = DEPLOYNAUT_MASTER_KEY.with_suffix(".pub")
 DEPLOYNAUT_DEMO = env.switch("DEPLOYNAUT_DEMO")
@@ -32,16 +31,12 @@ DEPLOYNAUT_URL = env.text(
 """What links in messages begin with; no slash at its end."""
 DEBUG = env.switch("DEPLOYNAUT_DEBUG")
 if DEBUG and not ONLY_LOOPBACK:
-    raise env.BadSetting(
-        "DEPLOYNAUT_DEBUG shows the inside of the program. It is for loopback hosts alone: unset it."
-    )
+    raise env.BadSetting("DEPLOYNAUT_DEBUG shows the inside of the program. It is for loopback hosts alone: unset it.")
 SECURE = not ONLY_LOOPBACK
 PROXIES = env.number("DEPLOYNAUT_PROXIES", 0)
 """How many proxies of ours stand in front; their X-Forwarded-For and -Proto are believed, nobody else's."""
 
-SECRET_KEY = env.text("DEPLOYNAUT_SECRET_KEY") or env.kept_secret(
-    DEPLOYNAUT_DATA / "keys" / "secret.key"
-)
+SECRET_KEY = env.text("DEPLOYNAUT_SECRET_KEY") or env.kept_secret(DEPLOYNAUT_DATA / "keys" / "secret.key")
 ROOT_URLCONF = "deploynaut.urls"
 ASGI_APPLICATION = "deploynaut.asgi.application"
 
@@ -108,7 +103,7 @@ TEMPLATES = [
 ]
 
 # --- Data ------------------------------------------------------------------------------------------------------------
-DATABASES = {
+DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": DEPLOYNAUT_DATA / "app.sqlite3",
@@ -137,9 +132,7 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
-    {
-        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"
-    },
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
         "OPTIONS": {"min_length": 12},
@@ -171,11 +164,7 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
-CSRF_TRUSTED_ORIGINS = [
-    f"https://{'*' if host.startswith('.') else ''}{host}"
-    for host in ALLOWED_HOSTS
-    if SECURE
-]
+CSRF_TRUSTED_ORIGINS = [f"https://{'*' if host.startswith('.') else ''}{host}" for host in ALLOWED_HOSTS if SECURE]
 
 # --- Headers ---------------------------------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {
@@ -204,14 +193,10 @@ STATIC_URL = "/static/"
 STATIC_ROOT = DEPLOYNAUT_DATA / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {
-        "BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"
-    },
+    "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
 }
 if DEBUG:
-    STORAGES["staticfiles"] = {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-    }
+    STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 SERVESTATIC_ALLOW_ALL_ORIGINS = False
 FILE_UPLOAD_TEMP_DIR = str(env.private_directory(DEPLOYNAUT_DATA / "tmp"))
 FILE_UPLOAD_PERMISSIONS = 0o600
@@ -225,9 +210,7 @@ EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = (
 )
 EMAIL_USE_SSL, EMAIL_USE_TLS = _smtp.scheme == "smtps", _smtp.scheme == "smtp+starttls"
 EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text(
-    "DEPLOYNAUT_FROM", "Deploynaut <deploynaut@localhost>"
-)
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("DEPLOYNAUT_FROM", "Deploynaut <deploynaut@localhost>")
 
 # --- Time, words, log ------------------------------------------------------------------------------------------------
 USE_TZ, TIME_ZONE = True, "UTC"
@@ -247,6 +230,8 @@ LOGGING = {
         "deploynaut": {"level": "INFO"},
         # Its own handlers would write every record a second time, unescaped.
         "django": {"handlers": [], "level": "WARNING"},
+        # A page that is not there is not worth a line.
+        "django.request": {"level": "ERROR"},
         # A handler here keeps DBOS from adding its own.
         "dbos": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
     },

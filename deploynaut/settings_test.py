@@ -18,18 +18,14 @@ else:
 for _name in ("HOSTS", "DEBUG", "URL", "PROXIES", "MASTER_KEY", "SMTP", "DEMO"):
     os.environ.pop(f"DEPLOYNAUT_{_name}", None)
 
-from deploynaut.settings import *
-from deploynaut.settings import DATABASES, DEPLOYNAUT_DATA, STORAGES
+from deploynaut.settings import *  # noqa: E402, F403 (a settings module is a bag of names)
+from deploynaut.settings import DATABASES, DEPLOYNAUT_DATA, STORAGES  # noqa: E402
 
 # A file, not memory: threads and other processes see the same rows.
 DATABASES["default"]["TEST"] = {"NAME": Path(DEPLOYNAUT_DATA) / "app.sqlite3"}
-DATABASES["default"]["OPTIONS"]["init_command"] = (
-    "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF"  # type: ignore[index]
-)
+DATABASES["default"]["OPTIONS"]["init_command"] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-STORAGES["staticfiles"] = {
-    "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-}
+STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 DURABLE_ENGINE = "deploynaut.durable.inline.InlineEngine"

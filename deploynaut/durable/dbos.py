@@ -88,9 +88,7 @@ class DbosEngine:
         """The wakes that have not ended, in these states or in any."""
         found = self._client().list_workflows(
             name=WORKFLOW,
-            status=[
-                word for word, state in STATES.items() if state in states or not states
-            ],
+            status=[word for word, state in STATES.items() if state in states or not states],
             application_name=APPLICATION,
             load_input=False,
             load_output=False,
@@ -244,9 +242,7 @@ def set_wal(file: Path) -> None:
     finally:
         connection.close()
     if mode != "wal":
-        raise NoQueue(
-            f"{file} stays in journal mode {mode}. Is it on a network disk? It must be on a local one."
-        )
+        raise NoQueue(f"{file} stays in journal mode {mode}. Is it on a network disk? It must be on a local one.")
 
 
 def _reference(wake: Wake) -> str:

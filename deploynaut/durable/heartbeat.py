@@ -86,18 +86,10 @@ class Watch:
     look_every: timedelta
     sights: dict[str, Sight] = field(default_factory=dict)
 
-    def dead(
-        self, workers: list[Worker], *, now: datetime, steady: float
-    ) -> list[Worker]:
+    def dead(self, workers: list[Worker], *, now: datetime, steady: float) -> list[Worker]:
         """The dead among the rows just read."""
-        self.sights = {
-            worker.executor: self._look(worker, steady) for worker in workers
-        }
-        return [
-            worker
-            for worker in workers
-            if self._is_dead(worker, now=now, steady=steady)
-        ]
+        self.sights = {worker.executor: self._look(worker, steady) for worker in workers}
+        return [worker for worker in workers if self._is_dead(worker, now=now, steady=steady)]
 
     def _look(self, worker: Worker, steady: float) -> Sight:
         last = self.sights.get(worker.executor)
@@ -108,19 +100,13 @@ class Watch:
     def _is_dead(self, worker: Worker, *, now: datetime, steady: float) -> bool:
         still = timedelta(seconds=steady - self.sights[worker.executor].seen)
         old = now - worker.beat_at >= self.dead_after
-        return (
-            old and still >= 2 * self.look_every
-        ) or still >= self.dead_after + self.look_every
+        return (old and still >= 2 * self.look_every) or still >= self.dead_after + self.look_every
 
 
-def abandoned(
-    running: list[LiveWake], executors: set[str], *, now: datetime
-) -> set[str]:
+def abandoned(running: list[LiveWake], executors: set[str], *, now: datetime) -> set[str]:
     """The executors of running wakes that have no row: they have stopped, and left their wakes to the others."""
     return {
         one.executor
         for one in running
-        if one.executor not in executors
-        and one.taken_at is not None
-        and now - one.taken_at >= ORPHAN_AGE
+        if one.executor not in executors and one.taken_at is not None and now - one.taken_at >= ORPHAN_AGE
     }

@@ -142,9 +142,7 @@ class InlineEngine:
 
 
 @contextmanager
-def inline_engine(
-    *, now: datetime | None = None, automatic: bool = True
-) -> Iterator[InlineEngine]:
+def inline_engine(*, now: datetime | None = None, automatic: bool = True) -> Iterator[InlineEngine]:
     """Put an inline engine in place; with `automatic` off, wakes wait for `run_due` or `settle`."""
     engine = InlineEngine(now=now, automatic=automatic)
     with port.using(engine):
@@ -153,6 +151,4 @@ def inline_engine(
 
 def _only_the_tests_own_transaction() -> bool:
     blocks = connection.atomic_blocks
-    return bool(blocks) and all(
-        getattr(block, "_from_testcase", False) for block in blocks
-    )
+    return bool(blocks) and all(getattr(block, "_from_testcase", False) for block in blocks)

@@ -23,9 +23,7 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
         """Take over the dead worker as it was read; False when it has beaten since or another one was first."""
         if worker.is_claimed(now):
             return False
-        rows = self.filter(
-            pk=worker.pk, beat_at=worker.beat_at, taken_by=worker.taken_by
-        )
+        rows = self.filter(pk=worker.pk, beat_at=worker.beat_at, taken_by=worker.taken_by)
         return rows.update(taken_by=by, taken_at=now) == 1
 
     def claim_absent(self, executor: str, *, by: str, now: datetime) -> bool:
@@ -62,9 +60,7 @@ class Worker(models.Model):
     objects = WorkerQuerySet.as_manager()
 
     class Meta:
-        constraints = (
-            models.UniqueConstraint(fields=["host", "name"], name="one_row_a_worker"),
-        )
+        constraints = (models.UniqueConstraint(fields=["host", "name"], name="one_row_a_worker"),)
 
     def __str__(self) -> str:
         return self.executor

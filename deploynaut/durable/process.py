@@ -32,9 +32,7 @@ class NoParentSignal(Exception):
 def check_name(name: str) -> str:
     """The name, if it may be one. Raises BadName."""
     if not GOOD_NAME.fullmatch(name):
-        raise BadName(
-            f"{name!r} is no name for a worker. Use small letters, digits and hyphens, 40 at most."
-        )
+        raise BadName(f"{name!r} is no name for a worker. Use small letters, digits and hyphens, 40 at most.")
     return name
 
 
@@ -58,7 +56,8 @@ def _lock(descriptor: int, name: str) -> None:
     except BlockingIOError:
         holder = os.read(descriptor, 32).decode("ascii", "replace").strip()
         raise NameTaken(
-            f"A worker named {name} runs already (process {holder or 'unknown'}). Stop it, or start this one with --name."
+            f"A worker named {name} runs already (process {holder or 'unknown'}). "
+            "Stop it, or start this one with another --name."
         ) from None
 
 
@@ -67,9 +66,7 @@ def die_with_parent() -> None:
     parent = os.getppid()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
-        raise NoParentSignal(
-            f"prctl failed: {os.strerror(ctypes.get_errno())}. Start without --die-with-parent."
-        )
+        raise NoParentSignal(f"prctl failed: {os.strerror(ctypes.get_errno())}. Start without --die-with-parent.")
     if os.getppid() != parent:
         # It ended before the kernel knew that we care.
         signal.raise_signal(signal.SIGTERM)
@@ -85,10 +82,7 @@ def on_stop(asked: Callable[[], None], again: Callable[[], None]) -> Iterator[No
         calls += 1
         asked() if calls == 1 else again()
 
-    before = {
-        number: signal.signal(number, receive)
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

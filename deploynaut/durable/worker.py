@@ -83,14 +83,10 @@ class WorkerProcess:
         except BaseException:
             heart.end()
             raise
-        log.info(
-            "Worker %s handles: %s.", heart.executor, ", ".join(kinds) or "nothing"
-        )
+        log.info("Worker %s handles: %s.", heart.executor, ", ".join(kinds) or "nothing")
 
     def _start_chores(self, heart: Heart) -> list[threading.Thread]:
-        caretaker = Caretaker(
-            executor=heart.executor, queue=self.queue, rhythm=self.rhythm
-        )
+        caretaker = Caretaker(executor=heart.executor, queue=self.queue, rhythm=self.rhythm)
         chores = [
             Chore(
                 "heartbeat",
@@ -99,9 +95,7 @@ class WorkerProcess:
                 self._left,
             ),
             Chore("watch", self.rhythm.look, caretaker.take_over, self._asked),
-            Chore(
-                "reconciler", self.rhythm.reconcile, caretaker.reconcile, self._asked
-            ),
+            Chore("reconciler", self.rhythm.reconcile, caretaker.reconcile, self._asked),
             Chore("prune", self.rhythm.prune, caretaker.prune, self._asked),
         ]
         return [chore.start() for chore in chores]
@@ -144,11 +138,7 @@ class Caretaker:
     def take_over(self) -> None:
         """Re-dispatch the wakes of dead workers, and of those that have left."""
         now = port.utc_now()
-        others = [
-            worker
-            for worker in Worker.objects.all()
-            if worker.executor != self.executor
-        ]
+        others = [worker for worker in Worker.objects.all() if worker.executor != self.executor]
         for worker in self.watch.dead(others, now=now, steady=time.monotonic()):
             if Worker.objects.claim(worker, by=self.executor, now=now):
                 self._hand_over_from(worker.executor)
@@ -159,23 +149,14 @@ class Caretaker:
 
     def _hand_over_from(self, executor: str) -> None:
         # Only under a claim, and as things are after it: to hand a running wake over would start it twice.
-        left = [
-            one
-            for one in self.queue.live(WakeState.RUNNING)
-            if one.executor == executor
-        ]
-        log.warning(
-            "%s takes over from %s: %d wakes.", self.executor, executor, len(left)
-        )
+        left = [one for one in self.queue.live(WakeState.RUNNING) if one.executor == executor]
+        log.warning("%s takes over from %s: %d wakes.", self.executor, executor, len(left))
         self.queue.hand_over(left)
         Worker.objects.release(executor, by=self.executor)
 
     def reconcile(self) -> None:
         """Wake every row that should move now and that no wake is on its way to."""
-        coming = {
-            (one.wake.kind, one.wake.id)
-            for one in self.queue.live(WakeState.QUEUED, WakeState.RUNNING)
-        }
+        coming = {(one.wake.kind, one.wake.id) for one in self.queue.live(WakeState.QUEUED, WakeState.RUNNING)}
         for kind, book in port.books.by_kind.items():
             for id, key in book.pending():
                 if (kind, id) not in coming:

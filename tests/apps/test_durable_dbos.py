@@ -39,9 +39,7 @@ def engine(empty_queue: Path, tmp_path: Path) -> Iterator[DbosEngine]:
     engine.close()
 
 
-def test_migrate_leaves_the_file_in_wal_mode_and_may_be_run_again(
-    engine: DbosEngine, tmp_path: Path
-) -> None:
+def test_migrate_leaves_the_file_in_wal_mode_and_may_be_run_again(engine: DbosEngine, tmp_path: Path) -> None:
     engine.migrate()
     with sqlite3.connect(tmp_path / "queue.sqlite3") as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -85,9 +83,7 @@ def test_a_wake_that_cannot_be_kept_is_logged_and_the_page_goes_on(
     monkeypatch.setattr(logging.getLogger("deploynaut"), "propagate", True)
     with port.using(DbosEngine(tmp_path / "nowhere.sqlite3")):
         port.wake("run", 42, "environment:3")
-    assert (
-        "The wake of run 42 was lost; the reconciler will find the row." in caplog.text
-    )
+    assert "The wake of run 42 was lost; the reconciler will find the row." in caplog.text
     assert not (tmp_path / "nowhere.sqlite3").exists()
 
 
@@ -96,9 +92,7 @@ def test_an_unmigrated_queue_says_what_to_do(tmp_path: Path) -> None:
         DbosEngine(tmp_path / "nowhere.sqlite3").live()
 
 
-def test_what_ended_long_ago_is_forgotten_and_nothing_else(
-    engine: DbosEngine, tmp_path: Path
-) -> None:
+def test_what_ended_long_ago_is_forgotten_and_nothing_else(engine: DbosEngine, tmp_path: Path) -> None:
     for id in (1, 2, 3):
         engine.keep(Wake(kind="run", id=id, key="environment:3"))
     client = DBOSClient(
@@ -109,9 +103,7 @@ def test_what_ended_long_ago_is_forgotten_and_nothing_else(
     client.cancel_workflows([old, fresh])
     client.destroy()
     with sqlite3.connect(tmp_path / "queue.sqlite3") as database:
-        database.execute(
-            "UPDATE workflow_status SET completed_at = 0 WHERE workflow_uuid = ?", [old]
-        )
+        database.execute("UPDATE workflow_status SET completed_at = 0 WHERE workflow_uuid = ?", [old])
     assert engine.prune(datetime(2026, 1, 1, tzinfo=UTC)) == 1
     assert [one.wake.id for one in engine.live()] == [3]
 
@@ -128,14 +120,12 @@ def test_fifty_threads_write_rows_and_wakes_and_none_finds_the_database_locked(
         try:
             for turn in range(WRITES):
                 _write(number, turn)
-        except Exception as error:  # noqa: BLE001 (whatever it is, the test shows it)
+        except Exception as error:
             errors.append(error)
         finally:
             connections.close_all()
 
-    threads = [
-        threading.Thread(target=work, args=(number,)) for number in range(THREADS)
-    ]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -21,9 +21,7 @@ def after(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-def worker(
-    name: str = "w1", *, beat: datetime = NOON, taken_at: datetime | None = None
-) -> Worker:
+def worker(name: str = "w1", *, beat: datetime = NOON, taken_at: datetime | None = None) -> Worker:
     return Worker(
         name=name,
         host="h",
@@ -100,9 +98,7 @@ def test_a_worker_is_dead_when_both_clocks_say_so(
     assert bool(found) is dead, what
 
 
-def test_only_wakes_of_workers_without_a_row_are_abandoned_and_not_the_youngest() -> (
-    None
-):
+def test_only_wakes_of_workers_without_a_row_are_abandoned_and_not_the_youngest() -> None:
     wakes = [
         running(1, "h:gone"),
         running(2, "h:w1"),
@@ -118,9 +114,7 @@ def test_only_one_worker_takes_over_and_a_beat_in_between_keeps_it_from_that() -
     assert Worker.objects.claim(as_read, by="h:a", now=after(20))
     assert not Worker.objects.claim(as_read, by="h:b", now=after(20))
     assert not Worker.objects.claim(Worker.objects.get(), by="h:b", now=after(21))
-    assert Worker.objects.claim(Worker.objects.get(), by="h:b", now=after(40)), (
-        "h:a died while it took over"
-    )
+    assert Worker.objects.claim(Worker.objects.get(), by="h:b", now=after(40)), "h:a died while it took over"
     Worker.objects.release("h:dead", by="h:a")
     assert Worker.objects.count() == 1
     Heart(host="h", name="dead").beat(after(41))
@@ -176,8 +170,6 @@ def test_the_reconciler_wakes_a_row_unless_a_wake_is_on_its_way(
     book = Book(handler=print, pending=lambda: [(7, "environment:1")])
     monkeypatch.setattr(port.books, "by_kind", {"run": book})
     wake = Wake(kind="run", id=7, key="environment:1")
-    queue = FakeQueue(
-        wakes=[LiveWake(wake=wake, state=state, reference="r")] if state else []
-    )
+    queue = FakeQueue(wakes=[LiveWake(wake=wake, state=state, reference="r")] if state else [])
     Caretaker(executor="h:me", queue=queue, rhythm=Rhythm()).reconcile()
     assert [wake.id for wake in queue.kept] == woken

@@ -28,9 +28,7 @@ class Probe:
         self.seen.append(id)
         if id in self.then:
             port.wake("probe", self.then.pop(id), "environment:1")
-            assert self.seen[-1] == id, (
-                "a wake ran inside the handler that asked for it"
-            )
+            assert self.seen[-1] == id, "a wake ran inside the handler that asked for it"
 
 
 @pytest.fixture
@@ -51,9 +49,7 @@ def engine(probe: Probe) -> Iterator[InlineEngine]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_wake_runs_after_the_commit_and_not_before(
-    engine: InlineEngine, probe: Probe
-) -> None:
+def test_a_wake_runs_after_the_commit_and_not_before(engine: InlineEngine, probe: Probe) -> None:
     with transaction.atomic():
         port.wake("probe", 1, "environment:1")
         assert probe.seen == []
@@ -61,9 +57,7 @@ def test_a_wake_runs_after_the_commit_and_not_before(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_wake_of_a_transaction_that_rolls_back_is_forgotten(
-    engine: InlineEngine, probe: Probe
-) -> None:
+def test_a_wake_of_a_transaction_that_rolls_back_is_forgotten(engine: InlineEngine, probe: Probe) -> None:
     with pytest.raises(ValueError, match="no"), transaction.atomic():
         port.wake("probe", 1, "environment:1")
         raise ValueError("no")
@@ -71,9 +65,7 @@ def test_a_wake_of_a_transaction_that_rolls_back_is_forgotten(
 
 
 @pytest.mark.django_db
-def test_inside_a_tests_own_transaction_a_wake_runs_at_once(
-    engine: InlineEngine, probe: Probe
-) -> None:
+def test_inside_a_tests_own_transaction_a_wake_runs_at_once(engine: InlineEngine, probe: Probe) -> None:
     port.wake("probe", 1, "environment:1")
     assert probe.seen == [1]
 
@@ -92,9 +84,7 @@ def test_inside_a_tests_own_transaction_an_inner_ones_wake_runs_with_the_next_se
 
 
 @pytest.mark.django_db
-def test_a_wake_inside_a_handler_runs_after_it(
-    engine: InlineEngine, probe: Probe
-) -> None:
+def test_a_wake_inside_a_handler_runs_after_it(engine: InlineEngine, probe: Probe) -> None:
     probe.then = {1: 2, 2: 3}
     port.wake("probe", 1, "environment:1")
     assert probe.seen == [1, 2, 3]
@@ -111,9 +101,7 @@ def test_a_delayed_wake_waits_for_its_time(engine: InlineEngine, probe: Probe) -
 
 
 @pytest.mark.django_db
-def test_a_lost_wake_is_found_by_reconciling(
-    engine: InlineEngine, probe: Probe
-) -> None:
+def test_a_lost_wake_is_found_by_reconciling(engine: InlineEngine, probe: Probe) -> None:
     port.wake("probe", 1, "environment:1", at=NOON + timedelta(days=1))
     assert [wake.id for wake in engine.forget()] == [1]
     probe.due = [(1, "environment:1")]
@@ -138,7 +126,5 @@ def test_two_rooms_cannot_have_the_same_kind() -> None:
 
 
 def test_a_wake_of_an_unknown_kind_says_what_is_missing() -> None:
-    with pytest.raises(
-        port.UnknownKind, match="No room has registered the kind 'nothing'"
-    ):
+    with pytest.raises(port.UnknownKind, match="No room has registered the kind 'nothing'"):
         Books().of("nothing")

@@ -26,9 +26,7 @@ PROJECT = Path(__file__).resolve().parents[2]
     ("value", "meaning"),
     [("yes", True), ("1", True), ("", False), ("no", False), (" On ", True)],
 )
-def test_a_switch_is_yes_or_no(
-    monkeypatch: pytest.MonkeyPatch, value: str, meaning: bool
-) -> None:
+def test_a_switch_is_yes_or_no(monkeypatch: pytest.MonkeyPatch, value: str, meaning: bool) -> None:
     monkeypatch.setenv("DEPLOYNAUT_DEMO", value)
     assert env.switch("DEPLOYNAUT_DEMO") is meaning
 
@@ -37,16 +35,12 @@ def test_a_switch_that_is_neither_is_refused_by_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DEPLOYNAUT_DEMO", "perhaps")
-    with pytest.raises(
-        env.BadSetting, match="DEPLOYNAUT_DEMO is 'perhaps'. Write yes or no"
-    ):
+    with pytest.raises(env.BadSetting, match=r"DEPLOYNAUT_DEMO is 'perhaps'\. Write yes or no"):
         env.switch("DEPLOYNAUT_DEMO")
 
 
 @pytest.mark.parametrize("value", ["-1", "two", "1.5", "²"])
-def test_a_number_that_is_none_is_refused(
-    monkeypatch: pytest.MonkeyPatch, value: str
-) -> None:
+def test_a_number_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("DEPLOYNAUT_PROXIES", value)
     with pytest.raises(env.BadSetting, match="DEPLOYNAUT_PROXIES"):
         env.number("DEPLOYNAUT_PROXIES", 0)
@@ -62,9 +56,7 @@ def test_processes_that_start_together_agree_on_one_secret_that_only_they_can_re
     file = tmp_path / "keys" / "secret.key"
     context = multiprocessing.get_context("fork")
     answers = context.SimpleQueue()
-    processes = [
-        context.Process(target=_put_secret, args=(file, answers)) for _ in range(8)
-    ]
+    processes = [context.Process(target=_put_secret, args=(file, answers)) for _ in range(8)]
     for process in processes:
         process.start()
     found = {answers.get() for _ in processes}
@@ -76,19 +68,14 @@ def test_processes_that_start_together_agree_on_one_secret_that_only_they_can_re
     assert [entry.name for entry in file.parent.iterdir()] == ["secret.key"]
 
 
-def settings(
-    tmp_path: Path, *names: str, **variables: str
-) -> subprocess.CompletedProcess[str]:
+def settings(tmp_path: Path, *names: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Read the real settings in a process of their own; prints the named ones."""
     show = f"from deploynaut import settings as s; print(*(getattr(s, n) for n in {names!r}), sep='|')"
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("DEPLOYNAUT_")
-    }
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("DEPLOYNAUT_")}
     environment = {**clean, "DEPLOYNAUT_DATA": str(tmp_path), **variables}
     return subprocess.run(
         [sys.executable, "-c", show],
+        check=False,
         cwd=PROJECT,
         env=environment,
         capture_output=True,
@@ -107,10 +94,7 @@ COOKIE_SETTINGS = (
 
 def test_on_a_public_host_cookies_are_secure_and_bound_to_it(tmp_path: Path) -> None:
     answer = settings(tmp_path, *COOKIE_SETTINGS, DEPLOYNAUT_HOSTS="deploy.example")
-    assert (
-        answer.stdout.strip()
-        == "__Host-deploynaut|True|31536000|https://deploy.example"
-    )
+    assert answer.stdout.strip() == "__Host-deploynaut|True|31536000|https://deploy.example"
 
 
 def test_on_loopback_the_demo_works_without_tls(tmp_path: Path) -> None:
@@ -119,9 +103,7 @@ def test_on_loopback_the_demo_works_without_tls(tmp_path: Path) -> None:
 
 
 def test_debug_is_refused_on_a_public_host(tmp_path: Path) -> None:
-    answer = settings(
-        tmp_path, "DEBUG", DEPLOYNAUT_DEBUG="yes", DEPLOYNAUT_HOSTS="deploy.example"
-    )
+    answer = settings(tmp_path, "DEBUG", DEPLOYNAUT_DEBUG="yes", DEPLOYNAUT_HOSTS="deploy.example")
     assert answer.returncode != 0
     assert "DEPLOYNAUT_DEBUG shows the inside of the program" in answer.stderr
 
@@ -136,9 +118,7 @@ def test_debug_is_refused_on_a_public_host(tmp_path: Path) -> None:
         ("\udc80", "\\udc80"),
     ],
 )
-def test_a_log_line_holds_nothing_that_a_terminal_obeys(
-    text: str, written: str
-) -> None:
+def test_a_log_line_holds_nothing_that_a_terminal_obeys(text: str, written: str) -> None:
     assert printable(text) == written
 
 
@@ -146,9 +126,7 @@ def test_a_trace_keeps_its_lines_and_nothing_else() -> None:
     try:
         raise ValueError("one\ntwo \x1b[2J")
     except ValueError:
-        record = logging.LogRecord(
-            "n", logging.ERROR, "f", 1, "It\rfailed", (), sys.exc_info()
-        )
+        record = logging.LogRecord("n", logging.ERROR, "f", 1, "It\rfailed", (), sys.exc_info())
     lines = PlainFormatter("%(message)s").format(record).split("\n")
     assert lines[0] == "It\\rfailed"
     assert all(line.startswith("    ") and "\x1b" not in line for line in lines[1:])

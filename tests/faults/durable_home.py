@@ -47,9 +47,7 @@ class Home:
     def __post_init__(self) -> None:
         self.queue = DbosEngine(self.data / "queue.sqlite3")
 
-    def start(
-        self, name: str = "w1", *, silence: float | None = None
-    ) -> subprocess.Popen[bytes]:
+    def start(self, name: str = "w1", *, silence: float | None = None) -> subprocess.Popen[bytes]:
         """Start a worker; `silence` shortens the seconds after which the others call a worker dead."""
         words = [
             sys.executable,
@@ -64,9 +62,7 @@ class Home:
         """Start a command of `manage.py`."""
         return self._spawn([sys.executable, str(PROJECT / "manage.py"), *words])
 
-    def wake(
-        self, id: int, key: str = "environment:1", *, at: datetime | None = None
-    ) -> None:
+    def wake(self, id: int, key: str = "environment:1", *, at: datetime | None = None) -> None:
         """Put a wake into the queue, as a web process would."""
         self.queue.keep(Wake(kind="probe", id=id, key=key, at=at))
 
@@ -81,35 +77,23 @@ class Home:
     def events(self, what: str, id: int | None = None) -> list[Event]:
         """What the ledger says."""
         file = self.data / "ledger"
-        lines = (
-            [line.split() for line in file.read_text().splitlines()]
-            if file.exists()
-            else []
-        )
+        lines = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
         found = [Event(int(pid), word, int(number)) for pid, word, number in lines]
-        return [
-            event for event in found if event.what == what and id in (None, event.id)
-        ]
+        return [event for event in found if event.what == what and id in (None, event.id)]
 
     def wait(self, condition: Callable[[], object], *, seconds: float = 20) -> float:
         """Until the condition holds; how long that took. Raises Never."""
         began = time.monotonic()
         while not condition():
             if time.monotonic() - began > seconds:
-                raise Never(
-                    f"Not within {seconds} s. The ledger: {self.data / 'ledger'}.\n{self.log()}"
-                )
+                raise Never(f"Not within {seconds} s. The ledger: {self.data / 'ledger'}.\n{self.log()}")
             time.sleep(0.02)
         return time.monotonic() - began
 
     def rows(self) -> dict[str, str]:
         """The workers that have a row, by name: who has claimed it, or nothing."""
-        with closing(
-            sqlite3.connect(self.data / "app.sqlite3", timeout=20)
-        ) as database:
-            return dict(
-                database.execute("SELECT name, taken_by FROM durable_worker").fetchall()
-            )
+        with closing(sqlite3.connect(self.data / "app.sqlite3", timeout=20)) as database:
+            return dict(database.execute("SELECT name, taken_by FROM durable_worker").fetchall())
 
     def log(self) -> str:
         """What the workers wrote."""
@@ -126,9 +110,7 @@ class Home:
     def _spawn(self, words: list[str]) -> subprocess.Popen[bytes]:
         number = len(self.workers)
         with (self.data / f"{number}.log").open("wb") as log:
-            worker = subprocess.Popen(
-                words, cwd=PROJECT, env=environment(self.data), stdout=log, stderr=log
-            )
+            worker = subprocess.Popen(words, cwd=PROJECT, env=environment(self.data), stdout=log, stderr=log)
         self.workers.append(worker)
         return worker
 

@@ -31,18 +31,14 @@ def main() -> None:
     from deploynaut.durable.worker import Rhythm, WorkerProcess
 
     port.register("probe", handle, pending=pending)
-    silence = (
-        timedelta(seconds=float(sys.argv[2])) if len(sys.argv) > 2 else Rhythm().dead
-    )
+    silence = timedelta(seconds=float(sys.argv[2])) if len(sys.argv) > 2 else Rhythm().dead
     rhythm = Rhythm(
         dead=silence,
         beat=silence / 7.5,
         look=silence / 7.5,
         reconcile=timedelta(seconds=0.5),
     )
-    WorkerProcess(
-        name=sys.argv[1], queue=DbosEngine(), directory=DATA, rhythm=rhythm
-    ).run()
+    WorkerProcess(name=sys.argv[1], queue=DbosEngine(), directory=DATA, rhythm=rhythm).run()
     leave()
 
 
@@ -53,7 +49,8 @@ def handle(id: int) -> None:
     note("begin", id)
     while (DATA / f"hold-{id}").exists():
         if (DATA / "obedient").exists() and port.stopping():
-            return note("stopped", id)
+            note("stopped", id)
+            return
         time.sleep(0.01)
     note("end", id)
 

@@ -31,9 +31,7 @@ def test_wakes_of_one_key_run_one_after_the_other_and_a_delayed_one_at_its_time(
     home.hold(1)
     home.wake(1, "environment:1")
     home.wait(lambda: home.events("begin", 1))
-    home.wake(
-        1, "environment:1"
-    )  # a spurious one: it comes when the first has ended, and finds nothing to do
+    home.wake(1, "environment:1")  # a spurious one: it comes when the first has ended, and finds nothing to do
     home.wake(2, "environment:1")
     home.wake(3, "environment:2")
     due = utc_now() + timedelta(seconds=1.5)
@@ -58,9 +56,7 @@ def test_a_killed_worker_goes_on_with_its_wakes_when_it_is_back(home: Home) -> N
     worker.wait()
     home.start()
     home.wait(lambda: len(home.events("begin", 1)) == 2, seconds=10)
-    assert not home.events("begin", 2), (
-        "the second wake of the environment overtook the interrupted one"
-    )
+    assert not home.events("begin", 2), "the second wake of the environment overtook the interrupted one"
     home.let_go(1)
     home.wait(lambda: home.events("end", 2))
 
@@ -84,9 +80,7 @@ def test_nothing_is_lost_and_nothing_overtakes_when_workers_are_killed_at_random
     for id in keys:
         (home.data / f"hold-{id}").unlink(missing_ok=True)
     home.start()
-    home.wait(
-        lambda: {event.id for event in home.events("end")} == set(keys), seconds=40
-    )
+    home.wait(lambda: {event.id for event in home.events("end")} == set(keys), seconds=40)
     _assert_in_order(home, keys)
 
 
@@ -97,9 +91,7 @@ def _has_begun_more(home: Home, begun: int) -> bool:
 def _assert_in_order(home: Home, keys: dict[int, str]) -> None:
     for key in set(keys.values()):
         first = [event.id for event in home.events("begin") if keys[event.id] == key]
-        assert list(dict.fromkeys(first)) == sorted(
-            id for id in keys if keys[id] == key
-        )
+        assert list(dict.fromkeys(first)) == sorted(id for id in keys if keys[id] == key)
 
 
 def test_another_worker_takes_over_from_a_killed_one_within_twenty_seconds(
@@ -114,9 +106,7 @@ def test_another_worker_takes_over_from_a_killed_one_within_twenty_seconds(
     home.workers[0].kill()
     took = home.wait(lambda: len(home.events("begin", 1)) == 2, seconds=25)
     assert took <= 20
-    assert {event.pid for event in home.events("begin", 1)} == {
-        worker.pid for worker in home.workers
-    }
+    assert {event.pid for event in home.events("begin", 1)} == {worker.pid for worker in home.workers}
     home.let_go(1)
     home.wait(lambda: home.events("end", 1))
     home.wait(lambda: set(home.rows()) == {"w2"})
@@ -226,9 +216,7 @@ def test_a_worker_ends_with_the_process_that_started_it(home: Home) -> None:
         "w1",
         "--die-with-parent",
     ]
-    parent = subprocess.Popen(
-        words, env=environment(home.data), stderr=subprocess.DEVNULL
-    )
+    parent = subprocess.Popen(words, env=environment(home.data), stderr=subprocess.DEVNULL)
     home.workers.append(parent)
     home.wait(lambda: "w1" in home.rows())
     worker = int((home.data / "worker-w1.lock").read_text())

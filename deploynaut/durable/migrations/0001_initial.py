@@ -35,12 +35,6 @@ class Migration(migrations.Migration):
                 ("taken_by", models.CharField(blank=True, default="", max_length=300)),
                 ("taken_at", models.DateTimeField(blank=True, null=True)),
             ],
-            options={
-                "constraints": [
-                    models.UniqueConstraint(
-                        fields=("host", "name"), name="one_row_a_worker"
-                    )
-                ]
-            },
+            options={"constraints": [models.UniqueConstraint(fields=("host", "name"), name="one_row_a_worker")]},
         ),
     ]

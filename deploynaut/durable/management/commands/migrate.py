@@ -18,11 +18,7 @@ class Command(MigrateCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Migrate the database; for all apps of the main one, the queue and the cache table too."""
         super().handle(*args, **options)
-        if (
-            options["database"] == DEFAULT_DB_ALIAS
-            and not options["app_label"]
-            and not options["plan"]
-        ):
+        if options["database"] == DEFAULT_DB_ALIAS and not options["app_label"] and not options["plan"]:
             port.engine().migrate()
             if "DatabaseCache" in settings.CACHES["default"]["BACKEND"]:
                 call_command("createcachetable", verbosity=options["verbosity"])
