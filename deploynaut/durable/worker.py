@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -115,8 +114,10 @@ class WorkerProcess:
         log.info("Worker %s has stopped.", heart.executor)
 
     def _stop_queue(self) -> None:
-        with suppress(Exception):
+        try:
             self.queue.stop(int(self.rhythm.finish.total_seconds()))
+        except Exception:
+            log.exception("The queue did not stop cleanly; the process ends anyway.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +159,16 @@ class Caretaker:
         """Wake every row that should move now and that no wake is on its way to."""
         coming = {(one.wake.kind, one.wake.id) for one in self.queue.live(WakeState.QUEUED, WakeState.RUNNING)}
         for kind, book in port.books.by_kind.items():
-            for id, key in book.pending():
-                if (kind, id) not in coming:
-                    log.info("The reconciler wakes %s %d.", kind, id)
-                    self.queue.keep(Wake(kind=kind, id=id, key=key))
+            try:
+                self._reconcile(kind, book, coming)
+            except Exception:
+                log.exception("The reconciler could not look after %s; it goes on with the other kinds.", kind)
+
+    def _reconcile(self, kind: str, book: port.Book, coming: set[tuple[str, int]]) -> None:
+        for id, key in book.pending():
+            if (kind, id) not in coming:
+                log.info("The reconciler wakes %s %d.", kind, id)
+                self.queue.keep(Wake(kind=kind, id=id, key=key))
 
     def prune(self) -> None:
         """Forget the wakes that ended long ago."""

@@ -155,6 +155,22 @@ def test_wakes_of_a_worker_that_is_back_are_left_to_it() -> None:
     assert not Worker.objects.claim_absent("h:gone", by="h:me", now=NOON)
 
 
+def test_a_kind_whose_rows_cannot_be_read_does_not_keep_the_others_from_being_woken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken() -> list[tuple[int, str]]:
+        raise RuntimeError("no such table")
+
+    books = {
+        "message": Book(handler=print, pending=broken),
+        "run": Book(handler=print, pending=lambda: [(7, "environment:1")]),
+    }
+    monkeypatch.setattr(port.books, "by_kind", books)
+    queue = FakeQueue()
+    Caretaker(executor="h:me", queue=queue, rhythm=Rhythm()).reconcile()
+    assert [wake.kind for wake in queue.kept] == ["run"]
+
+
 @pytest.mark.parametrize(
     ("state", "woken"),
     [

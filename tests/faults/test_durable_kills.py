@@ -105,6 +105,7 @@ def test_another_worker_takes_over_from_a_killed_one_within_twenty_seconds(
     home.wait(lambda: "w2" in home.rows())
     home.workers[0].kill()
     took = home.wait(lambda: len(home.events("begin", 1)) == 2, seconds=25)
+    print(f"taken over after {took:.1f} s")
     assert took <= 20
     assert {event.pid for event in home.events("begin", 1)} == {worker.pid for worker in home.workers}
     home.let_go(1)
