@@ -11,3 +11,9 @@ class AccountsConfig(AppConfig):
     name = "deploynaut.accounts"
     label = "accounts"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Listen for log-ins and what else the audit trail must know."""
+        from deploynaut.accounts import listeners
+
+        listeners.connect()
