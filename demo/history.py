@@ -62,6 +62,7 @@ def _migration(name: str) -> tuple[tuple[str, Path], ...]:
 
 _FIND_TITLES = "WHERE title LIKE ? ORDER"
 _FIND_TEXT = "WHERE title || ' ' || body LIKE ? ORDER"
+_ADVISED = 'return (f"{len(found)} found." if found else "Nothing found. Try one word.") if words else ""'
 _NOTHING = 'return "" if found or not words else "Nothing was found."'
 _COUNTED = 'return f"{len(found)} found." if words else ""'
 
@@ -71,7 +72,8 @@ HISTORY = (
         Edit(path="templates/about.html", old="small database.</p>",
              new="small database.</p>\n<p>Questions? Call the council on weekdays between nine and five.</p>"),)),
     Commit(branch="main", author=ANA, day=3, message="Keep lines short enough to read", edits=(
-        Edit(path="static/site.css", old=".news { list-style", new=".body { max-width: 38rem; }\n.news { list-style"),)),
+        Edit(path="static/site.css", old=".news { list-style", new=".body { max-width: 38rem; }\n.news { list-style"),
+    )),
     Commit(branch="main", author=ANA, day=4, message="Version 1.0", edits=(_version("0.9.0", "1.0.0"),),
            tag="1.0", tag_message="First release."),
     Commit(branch="main", author=CAROL, day=16, message="Add a summary to each news item\n\n"
@@ -96,13 +98,12 @@ HISTORY = (
     Commit(branch="main", author=ANA, day=37, message="Version 1.2", edits=(_version("1.1.0", "1.2.0"),),
            tag="1.2", tag_message="Search looks at the whole text."),
     Commit(branch="feature/search", start="1.2", author=CAROL, day=44, message="Say what to try when nothing is found",
-           edits=(Edit(path="app.py", old=_COUNTED,
-                       new='return (f"{len(found)} found." if found else "Nothing found. Try one word.") if words else ""'),)),
+           edits=(Edit(path="app.py", old=_COUNTED, new=_ADVISED),)),
     Commit(branch="feature/search", author=CAROL, day=45, message="Put the cursor into the search field", edits=(
         Edit(path="templates/search.html", old='type="search"', new='type="search" autofocus'),
         _version("1.2.0", "1.3.0-search"),)),
-    Commit(branch="broken/search-500", start="1.2", author=BEN, day=47, message="Titles in sentence case, old items archived",
-           files=_migration("0003_sentence_case")),
+    Commit(branch="broken/search-500", start="1.2", author=BEN, day=47,
+           message="Titles in sentence case, old items archived", files=_migration("0003_sentence_case")),
     Commit(branch="broken/search-500", author=BEN, day=48, message="Order search results by relevance", edits=(
         Edit(path="app.py", old=f"{_FIND_TEXT} BY published DESC", new=f"{_FIND_TEXT} BY relevance DESC"),
         _version("1.2.0", "1.3.0"),)),
@@ -111,5 +112,6 @@ HISTORY = (
     Commit(branch="slow/migration", start="1.2", author=CAROL, day=53, message="Count the words of each news item",
            files=_migration("0003_word_counts"), edits=(_version("1.2.0", "1.4.0"),)),
     Commit(branch="main", author=ANA, day=54, message="Thank the volunteers on the about page", edits=(
-        Edit(path="templates/about.html", old="<p>Questions?", new="<p>Thanks to all who send us news.</p>\n<p>Questions?"),)),
+        Edit(path="templates/about.html", old="<p>Questions?",
+             new="<p>Thanks to all who send us news.</p>\n<p>Questions?"),)),
 )  # fmt: skip

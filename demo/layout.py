@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import TypedDict, cast
 
 PORTS = {"web": 8000, "uat": 8001, "prod": 8002}
-WORDS = "amber birch cedar coral delta ember fjord grove heron indigo juniper kelp lilac maple nectar olive pearl quartz"
+WORDS = tuple(
+    "amber birch cedar coral delta ember fjord grove heron indigo juniper kelp lilac maple nectar olive pearl quartz"
+    " raven spruce tundra umber violet willow".split(" ")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,27 +80,35 @@ class Demo:
         """What settle() chose."""
         return cast(Facts, json.loads(self.file.read_text(encoding="utf-8")))
 
-    def settle(self) -> None:
-        """Choose ports that are free now (the ones of last time where possible) and, once, the password."""
+    def settle(self, *, web: int = 0) -> None:
+        """Choose ports that are free now (the ones of last time where possible) and, once, the password.
+
+        `web` asks for that very port for Deploynaut itself. Raises PortTaken.
+        """
         known = self.facts() if self.file.exists() else Facts(ports=PORTS, password=_password())
-        facts = Facts(ports=_free_ports(known["ports"]), password=known["password"])
+        ports = _free_ports(known["ports"] | ({"web": web} if web else {}))
+        if web and ports["web"] != web:
+            raise PortTaken(f"Port {web} is taken by another program. Choose another, or leave --port out.")
+        facts = Facts(ports=ports, password=known["password"])
         new = self.file.with_suffix(".new")
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             json.dump(facts, file)
         new.replace(self.file)
 
 
+class PortTaken(Exception):
+    """The port that was asked for is in use."""
+
+
 def _password() -> str:
-    words = WORDS.split()
-    return "-".join([*(secrets.choice(words) for _ in range(3)), str(secrets.randbelow(9000) + 1000)])
+    return "-".join([*(secrets.choice(WORDS) for _ in range(4)), str(secrets.randbelow(9000) + 1000)])
 
 
 def _free_ports(wanted: dict[str, int]) -> dict[str, int]:
     """A port for each name: the wanted one when free, else one that the system gives; all different."""
     held: list[socket.socket] = []
     try:
-        for port in wanted.values():
-            held.append(_bound(port))
+        held.extend(_bound(port) for port in wanted.values())
         return {name: int(taken.getsockname()[1]) for name, taken in zip(wanted, held, strict=True)}
     finally:
         for taken in held:

@@ -71,7 +71,9 @@ class _Trees:
 def _edited(content: bytes, edit: Edit) -> bytes:
     old = edit.old.encode()
     if content.count(old) != 1:
-        raise EditDoesNotFit(f"{edit.path} holds {edit.old!r} {content.count(old)} times, not once: mend demo/history.py.")
+        raise EditDoesNotFit(
+            f"{edit.path} holds {edit.old!r} {content.count(old)} times, not once: mend demo/history.py."
+        )
     return content.replace(old, edit.new.encode())
 
 
@@ -117,7 +119,9 @@ def _data(content: bytes) -> bytes:
 
 def _git(directory: Path, *words: str, stdin: bytes = b"") -> bytes:
     environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_DIR": "."}
-    done = subprocess.run(["git", *words], cwd=directory, input=stdin, env=environment, capture_output=True, timeout=60)
+    done = subprocess.run(
+        ["git", *words], cwd=directory, input=stdin, env=environment, capture_output=True, timeout=60, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"git {words[0]} failed in {directory}: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout

@@ -48,9 +48,13 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base", type=lambda text: Path(text).resolve(), required=True, help="base path of the environment")
+    parser.add_argument(
+        "--base", type=lambda text: Path(text).resolve(), required=True, help="base path of the environment"
+    )
     parser.add_argument("--port", type=int, required=True, help="on 127.0.0.1; 0 takes a free one and prints it")
-    parser.add_argument("--die-with-parent", action="store_true", help="end when the process that started this one ends")
+    parser.add_argument(
+        "--die-with-parent", action="store_true", help="end when the process that started this one ends"
+    )
     return parser.parse_args()
 
 
@@ -156,7 +160,11 @@ def _screen(start_response: StartResponse, page: bytes) -> Iterable[bytes]:
 
 def _plain(start_response: StartResponse, text: bytes | None) -> Iterable[bytes]:
     body = b"no release\n" if text is None else text
-    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
+    headers = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+    ]
     start_response("404 Not Found" if text is None else "200 OK", headers)
     return [body]
 

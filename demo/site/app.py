@@ -173,15 +173,13 @@ def outcome(words: str, found: list[sqlite3.Row]) -> str:
 
 
 def _escaped(row: sqlite3.Row) -> dict[str, str]:
-    return {key: html.escape(str(row[key])) for key in row.keys()}
+    return {key: html.escape(str(value)) for key, value in dict(row).items()}
 
 
 def _request(environ: WSGIEnvironment) -> Request:
     length = min(int(environ.get("CONTENT_LENGTH") or 0), LONGEST_FORM)
     form = environ["wsgi.input"].read(length).decode(errors="replace") if length else ""
-    return Request(
-        path=environ.get("PATH_INFO", "/"), query=_first(environ.get("QUERY_STRING", "")), form=_first(form)
-    )
+    return Request(path=environ.get("PATH_INFO", "/"), query=_first(environ.get("QUERY_STRING", "")), form=_first(form))
 
 
 def _first(text: str) -> dict[str, str]:
