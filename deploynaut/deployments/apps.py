@@ -11,3 +11,10 @@ class DeploymentsConfig(AppConfig):
     name = "deploynaut.deployments"
     label = "deployments"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Hand deployments to the runner."""
+        from deploynaut.deployments.subject import DeploymentSubject
+        from deploynaut.runs import subjects
+
+        subjects.register("deployment", DeploymentSubject())

@@ -11,3 +11,9 @@ class InstancesConfig(AppConfig):
     name = "deploynaut.instances"
     label = "instances"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Hand fetches, keys, scans, set-ups and checks to the runner."""
+        from deploynaut.instances.work import register
+
+        register()

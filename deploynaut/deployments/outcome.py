@@ -1,0 +1,56 @@
+"""How a deployment ended, in one sentence for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deploynaut.engine.pipeline import Mark, State, Status
+
+if TYPE_CHECKING:
+    from deploynaut.deployments.models import Deployment
+
+
+def outcome(deployment: Deployment, state: State) -> str:
+    """What happened, what is live now, and what became of the data."""
+    cause = _sentence(state.cause)
+    match state.status:
+        case Status.SUCCEEDED:
+            return f"Succeeded. {deployment.revision} is live on {deployment.environment}, and every test passed."
+        case Status.REJECTED:
+            return f"Rejected. {cause}The site was not touched."
+        case Status.EXPIRED:
+            return f"Expired: {cause}The site was not touched."
+        case Status.ABORTED:
+            return f"Aborted by {state.abort_by}. {_as_it_was(deployment)}"
+        case Status.FAILED if deployment.back_to is None and state.screened:
+            return f"Failed. {cause}There was nothing to go back to: the site shows its screen, the data are as before."
+        case Status.FAILED:
+            return f"Failed. {cause}The site was not changed. {_as_it_was(deployment)}"
+        case Status.ROLLED_BACK:
+            by = f" (aborted by {state.abort_by})" if state.abort_by else ""
+            return f"Rolled back{by}. {cause}{_put_back(deployment, state)}"
+        case Status.ROLLBACK_FAILED:
+            return f"Rollback failed. {cause}The site is in its maintenance screen. Ops have been told."
+        case _:
+            return ""
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}. " if text else ""
+
+
+def _as_it_was(deployment: Deployment) -> str:
+    live = deployment.back_to
+    return f"Release {live.number} ({live.revision}) is live as before." if live else "Nothing is live here yet."
+
+
+def _put_back(deployment: Deployment, state: State) -> str:
+    live = deployment.back_to
+    code = f"Release {live.number} ({live.revision}) is live again and was tested." if live else ""
+    steps = deployment.run.facts()
+    database = steps.get("back:roll_back", {}).get("database", "")
+    taken = steps.get("backup", {}).get("snapshot", {}) or {}
+    if database == "restored" and (state.mark or 0) >= Mark.MIGRATING:
+        return f"{code} The database is as of {str(taken.get('taken_at', ''))[11:19]} UTC, when the backup was made."
+    return f"{code} The database was not changed back."

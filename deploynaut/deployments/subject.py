@@ -1,0 +1,63 @@
+"""What a deployment's run does, and what follows from each decision: facts kept, people told, the outcome in words."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from deploynaut.deployments.messages import tell
+from deploynaut.deployments.models import Deployment
+from deploynaut.deployments.outcome import outcome
+from deploynaut.engine.pipeline import Decision, Event, TaskSucceeded
+from deploynaut.engine.steps.base import StepResult
+from deploynaut.runs.models import Run, StepRun
+from deploynaut.runs.subjects import Work
+from deploynaut.snapshots.models import Snapshot
+
+
+class DeploymentSubject:
+    """Hands a deployment to its run."""
+
+    def limit(self, run: Run, step: StepRun) -> timedelta:
+        """The timeout of the pipeline file; the way back has the release's."""
+        kind = "release" if step.kind == "roll_back" else step.kind
+        limit = run.deployment.spec().settings(kind).timeout
+        assert isinstance(limit, timedelta)
+        return limit
+
+    def opens(self, run: Run, step: StepRun, *, now: datetime) -> datetime | None:
+        """When a gate closes by itself."""
+        settings = run.deployment.spec().settings(step.kind)
+        span: timedelta = settings.lasts if step.kind == "rollback_window" else settings.expires_after
+        return now + span
+
+    def perform(self, run: Run, step: StepRun, work: Work) -> StepResult:
+        """Run the step type with its context. The web process hands this in and never loads the steps."""
+        from deploynaut.deployments.context import context
+        from deploynaut.engine.steps import STEPS
+
+        return STEPS[step.kind].run(context(run.deployment, run, step, work))
+
+    def heard(self, run: Run, event: Event, decision: Decision, *, now: datetime) -> None:
+        """Keep facts worth a row, queue the messages, and write the end."""
+        deployment = Deployment.objects.get_queryset().for_page().get(run=run)
+        if isinstance(event, TaskSucceeded):
+            _keep(deployment, run.facts())
+        if decision.state.status.ended:
+            deployment.active = False
+            deployment.outcome = outcome(deployment, decision.state)
+            deployment.save(update_fields=["active", "outcome"])
+        for notice in decision.notices:
+            tell(deployment, notice, now=now)
+
+
+def _keep(deployment: Deployment, facts: dict[str, dict[str, Any]]) -> None:
+    digest = facts.get("prepare", {}).get("digest", "")
+    if digest and digest != deployment.digest:
+        deployment.digest = digest
+        deployment.save(update_fields=["digest"])
+    sources = (("backup", "snapshot", Snapshot.Source.BACKUP), ("back:roll_back", "safety", Snapshot.Source.SAFETY))
+    for kind, fact, source in sources:
+        stored = facts.get(kind, {}).get(fact)
+        if stored:
+            Snapshot.objects.note(environment=deployment.environment, run=deployment.run, source=source, stored=stored)

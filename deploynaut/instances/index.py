@@ -1,0 +1,82 @@
+"""The revision index: branches, tags and commits in rows, refreshed by fetch, so that no page asks git."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import transaction
+
+from deploynaut.engine import repository
+from deploynaut.instances.models import BranchCommit, Commit, Instance, Ref
+
+NEWEST = 30
+"""Commits of each branch that its table shows."""
+
+
+def refresh(instance: Instance, mirror: repository.Mirror, *, now: datetime) -> tuple[int, int]:
+    """Read the mirror and bring the index up to date; returns the number of branches and tags.
+
+    Git is asked first, outside the transaction; readers see the old index or the new one.
+    """
+    branches, tags = mirror.branches(), mirror.tags()
+    newest = {branch.name: mirror.commits(branch.commit, limit=NEWEST) for branch in branches}
+    known = set(Commit.objects.filter(instance=instance).values_list("hex", flat=True))
+    commits = [c for c in mirror.all_commits() if c.id not in known]
+    with transaction.atomic():
+        _store_commits(instance, commits)
+        _store_refs(instance, branches, tags)
+        _store_newest(instance, newest)
+        Instance.objects.filter(pk=instance.pk).update(fetched_at=now)
+    return len(branches), len(tags)
+
+
+def _store_commits(instance: Instance, commits: Iterable[repository.Commit]) -> None:
+    """Commits are added, never taken away: a deployment names its commit for ever."""
+    rows = (
+        Commit(
+            instance=instance,
+            hex=commit.id,
+            subject=commit.subject[:2000],
+            body=commit.body[:20_000],
+            author=commit.author[:300],
+            authored_at=commit.authored_at,
+            committed_at=commit.committed_at,
+        )
+        for commit in commits
+    )
+    Commit.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True)
+
+
+def _store_refs(instance: Instance, branches: Iterable[repository.Branch], tags: Iterable[repository.Tag]) -> None:
+    rows = [
+        Ref(instance=instance, kind=Ref.Kind.BRANCH, name=b.name, commit=b.commit, at=b.committed_at,
+            subject=b.subject[:2000], author=b.author[:300])
+        for b in branches
+    ] + [
+        Ref(instance=instance, kind=Ref.Kind.TAG, name=t.name, commit=t.commit, at=t.tagged_at,
+            subject=t.message[:2000], author=t.tagger[:300])
+        for t in tags
+    ]  # fmt: skip
+    Ref.objects.filter(instance=instance).delete()
+    Ref.objects.bulk_create(rows, batch_size=500)
+
+
+def _store_newest(instance: Instance, newest: dict[str, list[repository.Commit]]) -> None:
+    wanted = {commit.id for commits in newest.values() for commit in commits}
+    stored = Commit.objects.filter(instance=instance, hex__in=wanted) if len(wanted) < 500 else _all(instance)
+    rows = {commit.hex: commit for commit in stored}
+    refs = Ref.objects.filter(instance=instance, kind=Ref.Kind.BRANCH)
+    BranchCommit.objects.bulk_create(
+        (
+            BranchCommit(ref=ref, commit=rows[commit.id], position=position)
+            for ref in refs
+            for position, commit in enumerate(newest[ref.name])
+        ),
+        batch_size=500,
+    )
+
+
+def _all(instance: Instance) -> Iterable[Commit]:
+    # A list of ids longer than SQLite's limit of variables: read them all.
+    return Commit.objects.filter(instance=instance)

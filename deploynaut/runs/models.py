@@ -1,0 +1,303 @@
+"""Run: any durable work with steps, a lock key and a log. A deployment, a fetch, a check *has* a run.
+
+Rows become values for `decide`, values become rows again, in one transaction that is a compare-and-set on the fence
+token: whoever holds an older token changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.db import models, transaction
+
+from deploynaut.durable import port as durable
+from deploynaut.engine.pipeline import Decision, Event, Mark, Reached, State, Status, Step, StepStatus, decide
+from deploynaut.engine.pipeline.state import OPEN
+from deploynaut.engine.steps.base import FencedOff
+from deploynaut.runs import subjects
+
+
+class Hold(models.Model):
+    """The one lock of an environment (or another key), with a fence token that only rises."""
+
+    key = models.CharField(max_length=100, unique=True)
+    token = models.BigIntegerField(default=0)
+    run = models.ForeignKey("Run", null=True, on_delete=models.PROTECT, related_name="holds")
+    since = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.key} #{self.token}"
+
+    def claim(self, run: Run, *, now: datetime) -> int:
+        """Give the lock to the run, with a newer token. Raises Held when an open run has it."""
+        if self.run_id not in (None, run.pk) and not self.run.ended:  # type: ignore[union-attr]
+            raise Held(f"{self.key} is held by {self.run}.")
+        self.token += 1
+        self.run, self.since = run, now
+        self.save(update_fields=["token", "run", "since"])
+        return self.token
+
+
+class Held(Exception):
+    """Another open run has the lock."""
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    """Many runs."""
+
+    def open(self) -> RunQuerySet:
+        """Those that have not ended."""
+        return self.filter(status__in=list(OPEN))
+
+    def movable(self, *, now: datetime) -> Iterable[tuple[int, str]]:
+        """Id and lock key of every run that a worker should look at now; for the reconciler."""
+        waiting = models.Q(status=Status.WAITING) & ~models.Q(
+            steps__deadline__lte=now, steps__status=StepStatus.WAITING
+        )
+        return self.open().exclude(waiting).values_list("pk", "lock_key").distinct()
+
+
+class RunManager(models.Manager["Run"]):
+    """Begins runs and takes them over."""
+
+    def get_queryset(self) -> RunQuerySet:
+        """All runs."""
+        return RunQuerySet(self.model, using=self._db)
+
+    def begin(
+        self,
+        *,
+        kind: str,
+        subject_id: int,
+        title: str,
+        lock_key: str,
+        steps: Iterable[str],
+        now: datetime,
+        **facts: Any,
+    ) -> Run:
+        """A new run with its steps, woken after the transaction. `facts` are fields such as `first`."""
+        run = self.create(kind=kind, subject_id=subject_id, title=title, lock_key=lock_key, created_at=now, **facts)
+        StepRun.objects.bulk_create(StepRun(run=run, position=i, kind=step) for i, step in enumerate(steps))
+        run.wake()
+        return run
+
+    def take(self, pk: int, *, now: datetime) -> Run | None:
+        """The run with a new fence token, or None when it has ended. Raises Held when its lock is another's."""
+        with transaction.atomic():
+            run = self.get_queryset().select_for_update().get(pk=pk)
+            if run.ended:
+                return None
+            Hold.objects.get_or_create(key=run.lock_key)
+            run.token = Hold.objects.select_for_update().get(key=run.lock_key).claim(run, now=now)
+            run.save(update_fields=["token"])
+        return run
+
+
+class Run(models.Model):
+    """Durable work: its state is what `decide` sees. `title` names it for people and in journals (`demo/uat #42`)."""
+
+    kind = models.CharField(max_length=40)
+    subject_id = models.BigIntegerField()
+    title = models.CharField(max_length=200)
+    lock_key = models.CharField(max_length=100)
+    status = models.CharField(max_length=20, choices=[(s, s) for s in Status], default=Status.QUEUED)
+    token = models.BigIntegerField(default=0)
+    undoable = models.BooleanField(default=False)
+    first = models.BooleanField(default=False)
+    screen_was_up = models.BooleanField(default=False)
+    code_only = models.BooleanField(default=False)
+    extended = models.BooleanField(default=False)
+    abort_by = models.CharField(max_length=200, blank=True)
+    rollback_by = models.CharField(max_length=200, blank=True)
+    cause = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    begun_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    objects = RunManager()
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["status"], name="run_open", condition=models.Q(ended_at__isnull=True)),
+            models.Index(fields=["kind", "subject_id", "-id"], name="run_of_subject"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    # --- questions ---------------------------------------------------------------------------------------------------
+
+    @property
+    def ended(self) -> bool:
+        """No event moves it any more."""
+        return Status(self.status).ended
+
+    def state(self) -> State:
+        """The run as the value that `decide` works on."""
+        rows = list(self.steps.order_by("position"))
+        return State(
+            steps=tuple(Step(row.kind, StepStatus(row.status), row.back) for row in rows),
+            status=Status(self.status),
+            marks=frozenset(Mark(mark) for mark in self.marks.values_list("mark", flat=True)),
+            **{name: getattr(self, name) for name in _PLAIN},
+        )
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """What the steps behind have left, by kind; the way back's under `back:<kind>`."""
+        rows = self.steps.exclude(facts={}).values_list("kind", "back", "facts")
+        return {f"back:{kind}" if back else kind: facts for kind, back, facts in rows}
+
+    # --- verbs -------------------------------------------------------------------------------------------------------
+
+    def wake(self, *, at: datetime | None = None) -> None:
+        """Ask a worker to look at this run, now or later. Carries no data: the rows are the truth."""
+        durable.wake("run", self.pk, self.lock_key, at=at)
+
+    def apply(
+        self, event: Event, *, now: datetime, token: int | None = None, facts: StepFacts | None = None
+    ) -> Decision:
+        """Write what follows from the event, in one transaction with all that hears of it.
+
+        `token`: the worker's fence token; None for people. Raises FencedOff when another worker has taken over, and
+        NotAllowed when the event does not fit.
+        """
+        with transaction.atomic():
+            fresh = Run.objects.get_queryset().select_for_update().get(pk=self.pk)
+            if token is not None and fresh.token != token:
+                raise FencedOff(f"Another worker has taken over {self.title}.")
+            decision = decide(fresh.state(), event)
+            fresh._write(decision, event, facts, now=now)
+            subjects.of(fresh.kind).heard(fresh, event, decision, now=now)
+        self.refresh_from_db()
+        return decision
+
+    def reach(self, mark: Mark, *, token: int, now: datetime) -> None:
+        """Commit a mark before the act that it announces."""
+        self.apply(Reached(mark), token=token, now=now)
+
+    def release(self) -> None:
+        """Give the lock back; a run that has ended or waits for an approval holds nothing."""
+        Hold.objects.filter(key=self.lock_key, run=self, token=self.token).update(run=None, since=None)
+
+    def _write(self, decision: Decision, event: Event, facts: StepFacts | None, *, now: datetime) -> None:
+        state = decision.state
+        if isinstance(event, Reached):
+            self.marks.get_or_create(mark=event.mark, defaults={"at": now, "token": self.token})
+        self._write_steps(state, facts, now=now)
+        for name in _PLAIN:
+            setattr(self, name, getattr(state, name))
+        self.status = state.status
+        self.begun_at = self.begun_at or now
+        self.ended_at = now if state.status.ended else None
+        self.save()
+        if decision.line:
+            LogChunk.objects.note(self, decision.line, now=now)
+
+    def _write_steps(self, state: State, facts: StepFacts | None, *, now: datetime) -> None:
+        rows = list(self.steps.order_by("position"))
+        for row, step in zip(rows, state.steps, strict=False):
+            row.follow(step, facts, cause=state.cause, now=now)
+        added = enumerate(state.steps[len(rows) :], start=len(rows))
+        StepRun.objects.bulk_create(StepRun(run=self, position=i, kind=s.kind, back=s.back) for i, s in added)
+
+
+_PLAIN = ("first", "screen_was_up", "abort_by", "rollback_by", "code_only", "extended", "cause", "undoable")
+
+
+class StepFacts(dict[str, Any]):
+    """Facts of the step in hand, with the words for its tile in `summary`."""
+
+    def __init__(self, summary: str, facts: Any) -> None:
+        super().__init__(facts)
+        self.summary = summary
+
+
+class StepRun(models.Model):
+    """One tile of the progress bar: when it began, how it went, what it left for later steps."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
+    position = models.PositiveSmallIntegerField()
+    kind = models.CharField(max_length=40)
+    back = models.BooleanField(default=False)
+    status = models.CharField(max_length=20, choices=[(s, s) for s in StepStatus], default=StepStatus.PENDING)
+    attempt = models.PositiveIntegerField(default=0)
+    begun_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    deadline = models.DateTimeField(null=True)
+    summary = models.CharField(max_length=300, blank=True)
+    error = models.TextField(blank=True)
+    facts = models.JSONField(default=dict)
+
+    class Meta:
+        ordering: ClassVar = ["run", "position"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["run", "position"], name="one_step_a_position")]
+
+    def __str__(self) -> str:
+        return f"{self.run}: {self.kind}"
+
+    def follow(self, step: Step, facts: StepFacts | None, *, cause: str, now: datetime) -> None:
+        """Take over what was decided for this step."""
+        if step.status == self.status and facts is None:
+            return
+        begins = step.status in (StepStatus.RUNNING, StepStatus.WAITING)
+        if begins and self.status != step.status:
+            self.begun_at, self.attempt = now, self.attempt + 1
+        if step.status in _BEHIND and self.status not in _BEHIND:
+            self.ended_at = None if step.status == StepStatus.SKIPPED else now
+            self.error = cause if step.status == StepStatus.FAILED else ""
+            if facts is not None:
+                self.facts, self.summary = dict(facts), facts.summary[:300]
+        self.status = step.status
+        self.save()
+
+
+_BEHIND = frozenset({StepStatus.SUCCEEDED, StepStatus.FAILED, StepStatus.STOPPED, StepStatus.SKIPPED})
+
+
+class MarkReached(models.Model):
+    """A mark, with the token of the worker that set it."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="marks")
+    mark = models.PositiveSmallIntegerField(choices=[(m.value, m.word) for m in Mark])
+    token = models.BigIntegerField()
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["run", "mark"], name="one_row_a_mark")]
+
+    def __str__(self) -> str:
+        return f"{self.run}: {Mark(self.mark).word}"
+
+
+class LogChunkManager(models.Manager["LogChunk"]):
+    """Writes log text."""
+
+    def note(self, run: Run, line: str, *, now: datetime) -> None:
+        """A line of the pipeline log (the log of no step in particular)."""
+        self.create(run=run, step=None, at=now, text=stamped(line, now=now))
+
+
+class LogChunk(models.Model):
+    """A piece of a log, at most 64 KB; its id is the position that a live page resumes from."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="log")
+    step = models.ForeignKey(StepRun, null=True, on_delete=models.CASCADE, related_name="log")
+    at = models.DateTimeField()
+    text = models.TextField()
+
+    objects = LogChunkManager()
+
+    class Meta:
+        ordering: ClassVar = ["id"]
+        indexes: ClassVar = [models.Index(fields=["run", "id"], name="log_of_run")]
+
+    def __str__(self) -> str:
+        return f"{self.run} log {self.pk}"
+
+
+def stamped(text: str, *, now: datetime) -> str:
+    """Each line of the text with the time (UTC) before it, ending in a new line."""
+    stamp = now.strftime("%H:%M:%S")
+    return "".join(f"{stamp} {line}\n" for line in text.splitlines() or [""])

@@ -1,0 +1,212 @@
+"""Moves a run forward until it waits or ends. The whole flow is `advance`; everything else fills in its parts."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from django.db import connections
+
+from deploynaut.durable import port as durable
+from deploynaut.engine.connections.base import Fenced
+from deploynaut.engine.pipeline import (
+    Claimed,
+    DeadlinePassed,
+    Event,
+    Interrupted,
+    Mark,
+    Next,
+    StepStatus,
+    TaskFailed,
+    TaskStopped,
+    TaskSucceeded,
+    next_act,
+)
+from deploynaut.engine.steps.base import Aborted, FencedOff, ShuttingDown, StepFailed, StepResult, StepTimedOut, Stopped
+from deploynaut.runs import subjects
+from deploynaut.runs.logs import LogSink
+from deploynaut.runs.models import Held, Run, StepFacts, StepRun
+
+logger = logging.getLogger(__name__)
+BUSY_AGAIN = timedelta(seconds=3)
+HOLDING_GATE = "rollback_window"
+"""The one gate at which a deployment keeps its lock: nothing else may touch the site meanwhile."""
+
+
+def advance(run_id: int, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    """Do what the run's rows say comes next, step after step, until it waits for somebody or has ended."""
+    try:
+        run = Run.objects.take(run_id, now=clock())
+    except Held:
+        Run.objects.get(pk=run_id).wake(at=clock() + BUSY_AGAIN)
+        return
+    if run is None:
+        return
+    mover = Mover(run=run, token=run.token, clock=clock)
+    try:
+        while mover.move():
+            pass
+    except (FencedOff, ShuttingDown) as stop:
+        logger.info("%s: left to another worker: %s", run, stop)
+    finally:
+        mover.session.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Mover:
+    """One worker with one run and its fence token."""
+
+    run: Run
+    token: int
+    clock: Callable[[], datetime]
+    session: subjects.Session = field(default_factory=subjects.Session)
+
+    def move(self) -> bool:
+        state = self.run.state()
+        match next_act(state):
+            case Next.GATE:
+                return self._at_gate()
+            case Next.TASK:
+                assert state.current is not None
+                self._task(interrupted=state.current.status is StepStatus.RUNNING)
+                return True
+            case _:
+                self.run.release()
+                return False
+
+    def _apply(self, event: Event, *, facts: StepFacts | None = None) -> None:
+        self.run.apply(event, token=self.token, now=self.clock(), facts=facts)
+
+    def _in_hand(self) -> StepRun | None:
+        position = self.run.state().position
+        return None if position is None else self.run.steps.get(position=position)
+
+    def _at_gate(self) -> bool:
+        """Open the gate with its deadline, or close it when the time is over. A row waits: no thread, no slot."""
+        self._apply(Claimed())
+        step = self._in_hand()
+        assert step is not None
+        if step.deadline is None:
+            step.deadline = subjects.of(self.run.kind).opens(self.run, step, now=self.clock())
+            step.save(update_fields=["deadline"])
+        if step.deadline and step.deadline <= self.clock():
+            self._apply(DeadlinePassed(step.kind))
+            return True
+        if step.deadline:
+            self.run.wake(at=step.deadline)
+        if step.kind != HOLDING_GATE:
+            self.run.release()
+        return False
+
+    def _task(self, *, interrupted: bool) -> None:
+        """Perform the task in hand and write its answer; an interruption may have put another one in its place."""
+        self._apply(Interrupted() if interrupted else Claimed())
+        step = self._in_hand()
+        if step is None or step.status != StepStatus.RUNNING:
+            return
+        subject = subjects.of(self.run.kind)
+        with Watch(self.run, step, token=self.token, limit=subject.limit(self.run, step), clock=self.clock) as watch:
+            self.session.guarded_by(watch.guard)
+            work = watch.work(self.session)
+            event, facts = _answer(lambda: subject.perform(self.run, step, work), watch.log.write, self.run)
+        if not isinstance(event, TaskSucceeded):
+            # A connection that failed once is not trusted with the way back.
+            self.session.close()
+        self._apply(event, facts=facts)
+
+
+# --- one task --------------------------------------------------------------------------------------------------------
+
+
+def _answer(perform: Callable[[], StepResult], log: Callable[[str], None], run: Run) -> tuple[Event, StepFacts | None]:
+    """The ladder: what was foreseen speaks to the person; what was not leaves a trace here and a number there."""
+    try:
+        result = perform()
+    except (FencedOff, ShuttingDown):
+        raise
+    except Fenced as error:
+        raise FencedOff(str(error)) from error
+    except Aborted as stopped:
+        log(f"stopped: {stopped}")
+        return TaskStopped(str(stopped)), None
+    except (StepFailed, StepTimedOut) as failed:
+        log(str(failed))
+        return TaskFailed(str(failed)), None
+    except Exception:
+        incident = secrets.token_hex(4)
+        logger.exception("incident %s in %s", incident, run)
+        text = f"Internal error {incident}. The trace is in the server's log under this number."
+        log(text)
+        return TaskFailed(text), None
+    log(result.summary)
+    return TaskSucceeded(), StepFacts(result.summary, result.facts)
+
+
+class Watch:
+    """Beside a working task: asks twice a second whether it may go on, and stores its log.
+
+    One thread does all database work of the meantime, so that the task's own threads never touch the database.
+    """
+
+    def __init__(self, run: Run, step: StepRun, *, token: int, limit: timedelta, clock: Callable[[], datetime]) -> None:
+        self._run, self._step, self._token, self._clock = run, step, token, clock
+        self._limit = limit
+        self._until = time.monotonic() + limit.total_seconds()
+        self._stop: Stopped | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name=f"watch {run}", daemon=True)
+        self.log = LogSink(run, step, clock=clock)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(timeout=30)
+        self.log.close()
+
+    def work(self, session: subjects.Session) -> subjects.Work:
+        """What the task is lent."""
+        return subjects.Work(
+            token=self._token,
+            log=self.log.write,
+            guard=self.guard,
+            mark=self._mark,
+            clock=self._clock,
+            mask=self.log.add_secret,
+            session=session,
+        )
+
+    def guard(self) -> None:
+        """Raises Stopped when the task may not go on."""
+        if durable.stopping():
+            raise ShuttingDown("The worker is being stopped; another one goes on.")
+        if time.monotonic() > self._until:
+            raise StepTimedOut(f"This step took longer than {self._limit} and was ended.")
+        if self._stop is not None:
+            raise self._stop
+
+    def _mark(self, mark: Mark) -> None:
+        self.guard()
+        self._run.reach(mark, token=self._token, now=self._clock())
+
+    def _watch(self) -> None:
+        try:
+            while not self._over.wait(0.25):
+                self.log.store()
+                self._stop = self._stop or self._asked_to_stop()
+        finally:
+            connections.close_all()
+
+    def _asked_to_stop(self) -> Stopped | None:
+        token, abort_by = Run.objects.filter(pk=self._run.pk).values_list("token", "abort_by").get()
+        if token != self._token:
+            return FencedOff(f"Another worker has taken over {self._run}.")
+        # The way back is finished whatever is asked: the site is being put back, which is what Abort asks for.
+        return Aborted(f"aborted by {abort_by}") if abort_by and not self._step.back else None

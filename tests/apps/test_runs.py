@@ -1,0 +1,212 @@
+"""Runs: rows become values and values rows, under a fence token, whoever dies."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from deploynaut.durable import port
+from deploynaut.durable.inline import InlineEngine
+from deploynaut.engine.pipeline import AbortAsked, Claimed, Decision, Event, Mark, NotAllowed, Status, StepStatus
+from deploynaut.engine.steps.base import FencedOff, StepFailed, StepResult
+from deploynaut.runs import subjects
+from deploynaut.runs.logs import LogSink, clean
+from deploynaut.runs.masking import Mask, forms
+from deploynaut.runs.models import Held, Hold, LogChunk, Run, StepRun
+from deploynaut.runs.runner import advance
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+class Scripted:
+    """A subject whose tasks are given by the test, and which remembers what it heard."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, Callable[[subjects.Work], StepResult]] = {}
+        self.heard_of: list[Decision] = []
+
+    def limit(self, run: Run, step: StepRun) -> timedelta:
+        return timedelta(minutes=1)
+
+    def opens(self, run: Run, step: StepRun, *, now: datetime) -> datetime | None:
+        return now + timedelta(hours=1)
+
+    def perform(self, run: Run, step: StepRun, work: subjects.Work) -> StepResult:
+        return self.tasks.get(step.kind, lambda _: StepResult(f"{step.kind} done"))(work)
+
+    def heard(self, run: Run, event: Event, decision: Decision, *, now: datetime) -> None:
+        self.heard_of.append(decision)
+
+
+@pytest.fixture
+def subject() -> Iterator[Scripted]:
+    scripted = Scripted()
+    subjects.register("scripted", scripted)
+    with port.using(InlineEngine(now=NOON)):
+        yield scripted
+
+
+def begin(*steps: str, undoable: bool = True) -> Run:
+    return Run.objects.begin(
+        kind="scripted", subject_id=1, title="acme/uat #1", lock_key="environment:1", steps=steps, now=NOON,
+        undoable=undoable,
+    )  # fmt: skip
+
+
+def moved(run: Run) -> Run:
+    advance(run.pk, clock=lambda: NOON)
+    run.refresh_from_db()
+    return run
+
+
+def test_a_run_goes_through_its_steps_and_gives_the_lock_back(subject: Scripted) -> None:
+    subject.tasks["prepare"] = lambda work: StepResult("2 hosts", {"digest": "abc"})
+    run = moved(begin("prepare", "release"))
+    assert run.status == Status.SUCCEEDED
+    assert run.facts() == {"prepare": {"digest": "abc"}}
+    assert [step.summary for step in run.steps.all()] == ["2 hosts", "release done"]
+    assert Hold.objects.get(key="environment:1").run is None
+
+
+def test_a_failed_task_appends_the_tiles_of_the_way_back(subject: Scripted) -> None:
+    def fail(work: subjects.Work) -> StepResult:
+        work.mark(Mark.MIGRATING)
+        raise StepFailed("The migration failed.")
+
+    subject.tasks["release"] = fail
+    run = moved(begin("prepare", "release", "smoke_tests"))
+    assert run.status == Status.ROLLED_BACK
+    assert [(s.kind, s.back, s.status) for s in run.steps.all()] == [
+        ("prepare", False, StepStatus.SUCCEEDED),
+        ("release", False, StepStatus.FAILED),
+        ("smoke_tests", False, StepStatus.SKIPPED),
+        ("roll_back", True, StepStatus.SUCCEEDED),
+        ("smoke_tests", True, StepStatus.SUCCEEDED),
+    ]
+    assert run.steps.get(position=1).error == "The migration failed."
+
+
+def test_an_unforeseen_error_gives_the_person_a_number_and_no_trace(subject: Scripted) -> None:
+    def burst(work: subjects.Work) -> StepResult:
+        raise ZeroDivisionError("secret detail")
+
+    subject.tasks["fetch"] = burst
+    run = moved(begin("fetch", undoable=False))
+    error = run.steps.get().error
+    assert run.status == Status.FAILED
+    assert error.startswith("Internal error ") and "secret detail" not in error
+    assert "secret detail" not in "".join(LogChunk.objects.values_list("text", flat=True))
+
+
+def test_a_worker_with_an_older_token_changes_nothing(subject: Scripted) -> None:
+    run = begin("prepare")
+    first = Run.objects.take(run.pk, now=NOON)
+    second = Run.objects.take(run.pk, now=NOON)
+    assert first and second and second.token == first.token + 1
+    with pytest.raises(FencedOff):
+        run.apply(Claimed(), token=first.token, now=NOON)
+    run.refresh_from_db()
+    assert run.status == Status.QUEUED
+
+
+def test_a_step_found_running_is_taken_over_and_done_again(subject: Scripted) -> None:
+    run = begin("prepare")
+    taken = Run.objects.take(run.pk, now=NOON)
+    assert taken
+    run.apply(Claimed(), token=taken.token, now=NOON)
+    assert moved(run).status == Status.SUCCEEDED
+    assert "taken over" in "".join(LogChunk.objects.values_list("text", flat=True))
+
+
+def test_a_migration_that_was_cut_off_is_not_repeated(subject: Scripted) -> None:
+    run = begin("release")
+    taken = Run.objects.take(run.pk, now=NOON)
+    assert taken
+    run.apply(Claimed(), token=taken.token, now=NOON)
+    run.reach(Mark.MIGRATING, token=taken.token, now=NOON)
+    assert moved(run).status == Status.ROLLED_BACK
+
+
+def test_the_lock_of_an_open_run_is_not_given_to_another(subject: Scripted) -> None:
+    first, second = begin("prepare"), begin("prepare")
+    Run.objects.take(first.pk, now=NOON)
+    with pytest.raises(Held):
+        Run.objects.take(second.pk, now=NOON)
+
+
+def test_an_abort_during_a_task_ends_its_work_and_goes_back(subject: Scripted) -> None:
+    begun = threading.Event()
+
+    def slow(work: subjects.Work) -> StepResult:
+        begun.set()
+        for _ in range(400):
+            work.guard()
+            threading.Event().wait(0.05)
+        return StepResult("never")
+
+    subject.tasks["prepare"] = slow
+    run = begin("prepare", "release")
+    worker = threading.Thread(target=advance, args=(run.pk,))
+    worker.start()
+    assert begun.wait(10)
+    run.apply(AbortAsked(by="Mia"), now=NOON)
+    worker.join(20)
+    run.refresh_from_db()
+    assert run.status == Status.ABORTED
+    assert run.steps.get(position=0).status == StepStatus.STOPPED
+
+
+def test_an_ended_run_refuses_every_wish(subject: Scripted) -> None:
+    run = moved(begin("prepare"))
+    with pytest.raises(NotAllowed):
+        run.apply(AbortAsked(by="Mia"), now=NOON)
+
+
+def test_a_gate_waits_as_a_row_and_closes_at_its_deadline(subject: Scripted) -> None:
+    run = moved(begin("approval", "prepare"))
+    assert run.status == Status.WAITING
+    assert Hold.objects.get(key="environment:1").run is None
+    advance(run.pk, clock=lambda: NOON + timedelta(hours=2))
+    run.refresh_from_db()
+    assert run.status == Status.EXPIRED
+
+
+def test_a_deadline_that_has_passed_is_found_by_the_reconciler(subject: Scripted) -> None:
+    run = moved(begin("approval"))
+    movable = Run.objects.get_queryset().movable
+    assert not list(movable(now=NOON))
+    assert list(movable(now=NOON + timedelta(hours=2))) == [(run.pk, "environment:1")]
+
+
+# --- the log ---------------------------------------------------------------------------------------------------------
+
+
+def test_secrets_are_masked_in_all_their_forms_wherever_a_line_is_cut() -> None:
+    secret = "s3cr3t/pass+word=&"
+    for form in forms(secret):
+        for cut in range(1, len(form)):
+            mask = Mask()
+            mask.add(secret)
+            text = mask.feed("before " + form[:cut]) + mask.feed(form[cut:] + " after") + mask.flush()
+            assert form not in text and "***" in text
+
+
+def test_control_characters_are_shown_and_colours_dropped() -> None:
+    assert clean("\x1b[31mred\x1b[0m \x1b]8;;http://evil\x07 a\rb") == "red \ufffd]8;;http://evil\ufffd a\nb"
+
+
+def test_a_log_keeps_head_and_tail_and_says_what_was_cut(subject: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploynaut.runs.logs.HEAD", 1000)
+    monkeypatch.setattr("deploynaut.runs.logs.TAIL", 200)
+    run = begin("prepare")
+    sink = LogSink(run, run.steps.get(), clock=lambda: NOON)
+    for number in range(500):
+        sink.write(f"line {number}")
+    sink.close()
+    text = "".join(LogChunk.objects.filter(step__isnull=False).values_list("text", flat=True))
+    assert "line 0\n" in text and "line 499\n" in text and "were cut here" in text
+    assert len(text) < 1500

@@ -1,0 +1,233 @@
+"""A whole Deploynaut on loopback for the tests that need one: web, worker and the demo's two sites as real processes.
+
+Nothing of the product runs in the test's own process. Wishes go in through the pages, as a person's would; what came of
+them is read by witnesses outside: a prober on the site, the journal on the target, and the record in the database.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from demo.layout import Demo
+
+PROJECT = Path(__file__).resolve().parents[1]
+PEOPLE = {"rob": "rob@demo.example", "mia": "mia@demo.example", "ada": "ada@demo.example", "olga": "olga@demo.example"}
+
+
+class Never(AssertionError):
+    """What the test waited for did not come."""
+
+
+def wait_until(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
+    """The first true value of the condition. Raises Never after `seconds`."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := condition():
+            return found
+        time.sleep(0.02)
+    raise Never(f"{what}: not within {seconds:.0f} s")
+
+
+@dataclass
+class Stage:
+    """One installation with its processes, in a directory of its own."""
+
+    data: Path
+    extra: Mapping[str, str] = field(default_factory=dict)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.demo = Demo(self.data)
+
+    # --- processes ---------------------------------------------------------------------------------------------------
+
+    def set_up(self) -> None:
+        """Migrate and make the demo's rows."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.demo.settle()
+        self.manage("migrate", "--verbosity=0")
+        self.manage("demo")
+
+    def manage(self, *words: str) -> str:
+        """A management command, to its end."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *words], cwd=PROJECT, env=self.environment(), capture_output=True, timeout=120
+        )
+        assert done.returncode == 0, (done.stdout + done.stderr).decode()
+        return done.stdout.decode()
+
+    def environment(self) -> dict[str, str]:
+        """What our processes know."""
+        ours = {"DEPLOYNAUT_DATA": str(self.data), "DEPLOYNAUT_DEMO": "1", "DEPLOYNAUT_URL": self.demo.url("web")}
+        keep = {name: value for name, value in os.environ.items() if not name.startswith(("DEPLOYNAUT", "DJANGO"))}
+        return {
+            **keep,
+            "DJANGO_SETTINGS_MODULE": "deploynaut.settings",
+            "PYTHONPATH": str(PROJECT),
+            **ours,
+            **self.extra,
+        }
+
+    def start(self, *names: str) -> None:
+        """Start processes by name: web, worker, uat, prod."""
+        for name in names:
+            log = (self.data / f"{name}.log").open("ab")
+            self.processes[name] = subprocess.Popen(
+                self._words(name), cwd=PROJECT, env=self.environment(), stdout=log, stderr=log, start_new_session=True
+            )
+            log.close()
+        for name in names:
+            if name != "worker":
+                wait_until(lambda name=name: self._answers(name), seconds=40, what=f"{name} answers")
+
+    def _words(self, name: str) -> list[str]:
+        port = str(self.demo.facts()["ports"].get(name, 0))
+        match name:
+            case "web":
+                return [sys.executable, "-m", "uvicorn", "deploynaut.asgi:application", "--port", port,
+                        "--timeout-graceful-shutdown", "3", "--log-level", "warning"]  # fmt: skip
+            case "worker":
+                return [sys.executable, "manage.py", "worker"]
+            case _:
+                return [sys.executable, "demo/server.py", "--base", str(self.demo.base(name)), "--port", port]
+
+    def _answers(self, name: str) -> bool:
+        assert self.processes[name].poll() is None, (self.data / f"{name}.log").read_text()
+        try:
+            httpx2.get(self.demo.url(name) + "/", timeout=2)
+        except httpx2.HTTPError:
+            return False
+        return True
+
+    def kill(self, name: str) -> None:
+        """kill -9, at once."""
+        self.processes[name].send_signal(signal.SIGKILL)
+        self.processes[name].wait()
+
+    def stop(self) -> None:
+        """End everything that this stage started."""
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.processes.values():
+            try:
+                process.wait(12)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    # --- what people do ----------------------------------------------------------------------------------------------
+
+    def person(self, who: str) -> Person:
+        """Somebody of the demo, logged in."""
+        return Person(self.demo.url("web"), PEOPLE[who], self.demo.password)
+
+    # --- the record (read alone) ---------------------------------------------------------------------------------------
+
+    def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows of Deploynaut's own database."""
+        with closing(sqlite3.connect(f"file:{self.data / 'app.sqlite3'}?mode=ro", uri=True, timeout=20)) as database:
+            return database.execute(sql, values).fetchall()
+
+    def newest(self, environment: str = "uat") -> int:
+        """Number of the newest deployment on an environment."""
+        sql = """SELECT max(d.number) FROM deployments_deployment d JOIN instances_environment e ON e.id=d.environment_id
+                 WHERE e.name=?"""
+        return int(self.ask(sql, environment)[0][0] or 0)
+
+    def status(self, number: int, environment: str = "uat") -> str:
+        """The word at which a deployment stands."""
+        sql = """SELECT r.status FROM deployments_deployment d JOIN runs_run r ON r.id=d.run_id
+                 JOIN instances_environment e ON e.id=d.environment_id WHERE e.name=? AND d.number=?"""
+        return str(self.ask(sql, environment, number)[0][0])
+
+    def marks(self, number: int, environment: str = "uat") -> set[int]:
+        """The marks that a deployment has reached."""
+        sql = """SELECT m.mark FROM runs_markreached m JOIN deployments_deployment d ON d.run_id=m.run_id
+                 JOIN instances_environment e ON e.id=d.environment_id WHERE e.name=? AND d.number=?"""
+        return {int(mark) for (mark,) in self.ask(sql, environment, number)}
+
+    def steps(self, number: int, environment: str = "uat") -> list[tuple[str, bool, str]]:
+        """Kind, way back or not, and status of each tile."""
+        sql = """SELECT s.kind, s.back, s.status FROM runs_steprun s JOIN deployments_deployment d ON d.run_id=s.run_id
+                 JOIN instances_environment e ON e.id=d.environment_id WHERE e.name=? AND d.number=? ORDER BY s.position"""
+        return [(kind, bool(back), status) for kind, back, status in self.ask(sql, environment, number)]
+
+    def wait_for_end(self, number: int, environment: str = "uat", *, seconds: float = 60) -> str:
+        """The word with which a deployment ended."""
+        opened = ("queued", "running", "waiting", "rolling back")
+
+        def ended() -> str:
+            status = self.status(number, environment)
+            return "" if status in opened else status
+
+        return str(
+            wait_until(ended, seconds=seconds, what=f"deployment {number} ends; log:\n{self.log(number)[-3000:]}")
+        )
+
+    def log(self, number: int, environment: str = "uat") -> str:
+        """Everything that was logged for a deployment."""
+        sql = """SELECT l.text FROM runs_logchunk l JOIN deployments_deployment d ON d.run_id=l.run_id
+                 JOIN instances_environment e ON e.id=d.environment_id WHERE e.name=? AND d.number=? ORDER BY l.id"""
+        return "".join(text for (text,) in self.ask(sql, environment, number))
+
+    def commit(self, name: str) -> str:
+        """The full id of a branch or tag of the demo's repository."""
+        return str(self.ask("SELECT commit FROM instances_ref WHERE name=?".replace("commit", '"commit"'), name)[0][0])
+
+
+class Person:
+    """A browser without a screen: keeps cookies, sends forms with their token, follows nothing by itself."""
+
+    def __init__(self, url: str, email: str, password: str) -> None:
+        self.http = httpx2.Client(base_url=url, timeout=30, follow_redirects=True, headers={"Referer": url})
+        page = self.http.get("/account/login/")
+        answer = self.post("/account/login/", {"login": email, "password": password}, page=page.text)
+        assert "/login" not in str(answer.url), f"{email} cannot log in"
+
+    def get(self, path: str) -> str:
+        """A page that must be there."""
+        answer = self.http.get(path)
+        assert answer.status_code == 200, f"{path}: {answer.status_code}"
+        return str(answer.text)
+
+    def post(self, path: str, fields: Mapping[str, str], *, page: str | None = None) -> httpx2.Response:
+        """Send a form; the token comes from `page`, or from the page at the path."""
+        html = page if page is not None else self.http.get(path).text
+        found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', html)
+        assert found, f"no form at {path}"
+        return self.http.post(path, data={**fields, "csrfmiddlewaretoken": found[1]})
+
+    def begin(self, by: str, value: str, *, environment: str = "uat", instance: str = "council") -> httpx2.Response:
+        """Deploy a new release: by branch, tag, release or commit."""
+        return self.post(f"/instances/{instance}/{environment}/release/", {"by": by, by: value})
+
+    def abort(self, number: int, *, environment: str = "uat", instance: str = "council") -> httpx2.Response:
+        """Abort Pipeline."""
+        page = self.get(f"/instances/{instance}/{environment}/{number}/")
+        return self.post(f"/instances/{instance}/{environment}/{number}/abort/", {}, page=page)
+
+
+@contextmanager
+def staged(data: Path, *names: str, **extra: str) -> Iterator[Stage]:
+    """A stage with the named processes running; all of them are gone afterwards."""
+    stage = Stage(data, extra=extra)
+    stage.set_up()
+    try:
+        stage.start(*names)
+        yield stage
+    finally:
+        stage.stop()
