@@ -1,0 +1,115 @@
+"""Branches, tags and commits as values, read from git's own listings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+BRANCH_FIELDS = ("%(refname:strip=2)", "%(objectname)", "%(committerdate:unix)", "%(contents:subject)", "%(authorname)")
+TAG_FIELDS = (
+    "%(refname:strip=2)",
+    "%(objecttype)",
+    "%(objectname)",
+    "%(*objecttype)",
+    "%(*objectname)",
+    "%(taggername)",
+    "%(creatordate:unix)",
+    "%(contents)",
+)
+COMMIT_FIELDS = ("%H", "%P", "%an", "%ae", "%at", "%ct", "%s", "%b")
+
+# NUL is the one byte that no name, date or message of git can hold.
+BRANCH_FORMAT = "%00".join((*BRANCH_FIELDS, ""))
+TAG_FORMAT = "%00".join((*TAG_FIELDS, ""))
+COMMIT_FORMAT = "%x00".join(COMMIT_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A branch and its newest commit."""
+
+    name: str
+    commit: str
+    committed_at: datetime
+    subject: str
+    author: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A tag and the commit it stands for. Only an annotated one has a message, and `tagger` is then who made it."""
+
+    name: str
+    commit: str
+    annotated: bool
+    message: str
+    tagger: str
+    tagged_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit, as `git log` shows it."""
+
+    id: str
+    parents: tuple[str, ...]
+    author: str
+    email: str
+    authored_at: datetime
+    committed_at: datetime
+    subject: str
+    body: str
+
+
+def branches(listed: bytes) -> Iterator[Branch]:
+    """From `for-each-ref` with BRANCH_FORMAT. A branch that points at no commit is left out."""
+    for name, commit, at, subject, author in _records(listed, len(BRANCH_FIELDS)):
+        if at:
+            yield Branch(name=name, commit=commit, committed_at=_moment(at), subject=subject, author=author)
+
+
+def tags(listed: bytes) -> Iterator[Tag]:
+    """From `for-each-ref` with TAG_FORMAT. A tag of something that is no commit is left out."""
+    for name, kind, own, peeled_kind, peeled, tagger, at, message in _records(listed, len(TAG_FIELDS)):
+        annotated = kind == "tag"
+        if (peeled_kind if annotated else kind) == "commit":
+            yield Tag(
+                name=name,
+                commit=peeled if annotated else own,
+                annotated=annotated,
+                message=message.strip() if annotated else "",
+                tagger=tagger,
+                tagged_at=_moment(at),
+            )
+
+
+def commits(listed: bytes) -> Iterator[Commit]:
+    """From `log -z` with COMMIT_FORMAT."""
+    for id_, parents, author, email, authored, committed, subject, body in _records(listed, len(COMMIT_FIELDS)):
+        yield Commit(
+            id=id_,
+            parents=tuple(parents.split()),
+            author=author,
+            email=email,
+            authored_at=_moment(authored),
+            committed_at=_moment(committed),
+            subject=subject,
+            body=body.strip(),
+        )
+
+
+def _records(listed: bytes, width: int) -> Iterator[tuple[str, ...]]:
+    """Every `width` fields. What is no UTF-8 is replaced: it is shown, and never used as a name."""
+    fields = listed.decode("utf-8", "replace").split("\0")
+    for start in range(0, len(fields) - width + 1, width):
+        first, *others = fields[start : start + width]
+        yield first.lstrip("\n"), *others
+
+
+_LATEST = 253_402_300_799
+
+
+def _moment(seconds: str) -> datetime:
+    """Git takes any number for a date, also one beyond the year 9999."""
+    return datetime.fromtimestamp(min(max(int(seconds or 0), 0), _LATEST), UTC)
