@@ -10,7 +10,7 @@ from pathlib import Path
 
 # `=` is plain only behind a dash, so that no first word can become an assignment.
 _PLAIN = re.compile(r"-[A-Za-z0-9_@%+=:,./-]*|[A-Za-z0-9_@%+:,./-]+")
-_RESERVED = frozenset("case coproc do done elif else esac fi for function if in select then time until while".split())
+_RESERVED = re.compile("case|coproc|do|done|elif|else|esac|fi|for|function|if|in|select|then|time|until|while")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -41,7 +41,7 @@ class Command:
     stages: tuple[_Pieces, ...]
 
     def pipe(self, other: Command) -> Command:
-        """This command's output into `other`. Succeeds only when every part does; else gives the last failing status."""
+        """This command's output into `other`. Succeeds only when every part does; else: the last failing status."""
         return Command(self.stages + other.stages)
 
     def then(self, other: Command) -> Command:
@@ -92,7 +92,7 @@ def script(text: str, *arguments: str | bytes | Path) -> Command:
 def quote(word: str | bytes | Path) -> str:
     """The word as any POSIX shell reads it back, byte for byte. Raises `BadWord` for NUL."""
     text = _text(word)
-    if _PLAIN.fullmatch(text) and text not in _RESERVED:
+    if _PLAIN.fullmatch(text) and not _RESERVED.fullmatch(text):
         return text
     return "'" + text.replace("'", "'\\''") + "'"
 
