@@ -238,7 +238,7 @@ def fingerprint(public_line: str) -> str:
 
 @contextlib.contextmanager
 def private_file(content: bytes, directory: Path) -> Iterator[Path]:
-    """A file that others never could read, gone after the block. `directory` (0700, ours) is best on a tmpfs."""
+    """A file that others never could read, gone after the block. `directory` (0700) is best on a tmpfs."""
     private_directory(directory)
     path = directory / f"{LEFTOVER}{secrets.token_hex(16)}"
     held = _create(path, content, mode=0o600, hold=True)
@@ -251,7 +251,7 @@ def private_file(content: bytes, directory: Path) -> Iterator[Path]:
 
 def sweep(directory: Path) -> list[Path]:
     """Removes the private files that a killed process left behind; those of living processes stay."""
-    return [path for path in sorted(directory.glob(f"{LEFTOVER}*")) if _remove_if_left(path)]
+    return [path for path in sorted(directory.glob(f"{LEFTOVER}*")) if remove_if_left(path)]
 
 
 def private_directory(directory: Path) -> None:
@@ -287,7 +287,8 @@ def _create(path: Path, content: bytes, *, mode: int, hold: bool = False) -> int
     return handle
 
 
-def _remove_if_left(path: Path) -> bool:
+def remove_if_left(path: Path) -> bool:
+    """Removes a file unless a living process holds its lock; whether it did. Never follows a link."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
