@@ -34,10 +34,20 @@ def build(directory: Path) -> dict[str, str]:
 
     Calling it again changes nothing: the ids depend on `demo/` alone.
     """
+    new = directory.with_name(f"{directory.name}.new")
+    if not directory.exists():
+        # Under another name first: what has the final name is complete, also after Ctrl-C.
+        _import(new)
+        new.rename(directory)
+    else:
+        _import(directory)
+    return names(directory)
+
+
+def _import(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     _git(directory, "init", "--quiet", "--bare", "--initial-branch=main", ".")
     _git(directory, "fast-import", "--quiet", "--force", stdin=b"".join(_stream()))
-    return names(directory)
 
 
 def names(directory: Path) -> dict[str, str]:

@@ -114,7 +114,7 @@ Deploynaut is ready: {demo.url("web")}     ({time.monotonic() - begun:.1f} s)
 def _answers(url: str) -> bool:
     """Whether a page comes that is no server error."""
     try:
-        with urllib.request.urlopen(url, timeout=3) as answer:  # noqa: S310 - an address of our own
+        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - an address of our own
             return bool(answer.status < 500)
     except urllib.error.HTTPError as error:
         return error.code < 500

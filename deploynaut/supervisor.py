@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 STOP = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-PATIENCE = 8.3  # a worker stops within 8 s; with what follows everything is gone within 10
+PATIENCE = 8.0  # a worker stops within 8 s; with what comes before and after, everything is gone within 10
 LONGEST_PAUSE = 30.0
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -79,7 +79,7 @@ class Supervisor:
         while not self.stopped:
             self._wait(0.1 if waiting else 0.5)
             self._revive()
-            if waiting and not self.stopped and ready():
+            if waiting and ready():
                 waiting = False
                 when_ready()
 
