@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.backends.sqlite3.base import DatabaseOperations
+import django.db.backends.sqlite3.base  # noqa: F401 - first: it and operations import each other
+from django.db.backends.sqlite3.operations import DatabaseOperations
 
 from deploynaut.accounts.append_only import create_statements, drop_statements
 
