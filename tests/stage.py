@@ -25,6 +25,7 @@ from demo.layout import Demo
 
 PROJECT = Path(__file__).resolve().parents[1]
 PEOPLE = {"rob": "rob@demo.example", "mia": "mia@demo.example", "ada": "ada@demo.example", "olga": "olga@demo.example"}
+RECORD = "deployments_deployment d JOIN instances_environment e ON e.id=d.environment_id"
 
 
 class Never(AssertionError):
@@ -135,7 +136,7 @@ class Stage:
         """Somebody of the demo, logged in."""
         return Person(self.demo.url("web"), PEOPLE[who], self.demo.password)
 
-    # --- the record (read alone) ---------------------------------------------------------------------------------------
+    # --- the record (read alone) -------------------------------------------------------------------------------------
 
     def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of Deploynaut's own database."""
@@ -144,26 +145,23 @@ class Stage:
 
     def newest(self, environment: str = "uat") -> int:
         """Number of the newest deployment on an environment."""
-        sql = """SELECT max(d.number) FROM deployments_deployment d JOIN instances_environment e ON e.id=d.environment_id
-                 WHERE e.name=?"""
+        sql = f"SELECT max(d.number) FROM {RECORD} WHERE e.name=?"
         return int(self.ask(sql, environment)[0][0] or 0)
 
     def status(self, number: int, environment: str = "uat") -> str:
         """The word at which a deployment stands."""
-        sql = """SELECT r.status FROM deployments_deployment d JOIN runs_run r ON r.id=d.run_id
-                 JOIN instances_environment e ON e.id=d.environment_id WHERE e.name=? AND d.number=?"""
+        sql = f"SELECT r.status FROM {RECORD} JOIN runs_run r ON r.id=d.run_id WHERE e.name=? AND d.number=?"
         return str(self.ask(sql, environment, number)[0][0])
 
     def marks(self, number: int, environment: str = "uat") -> set[int]:
         """The marks that a deployment has reached."""
-        sql = """SELECT m.mark FROM runs_markreached m JOIN deployments_deployment d ON d.run_id=m.run_id
-                 JOIN instances_environment e ON e.id=d.environment_id WHERE e.name=? AND d.number=?"""
+        sql = f"SELECT m.mark FROM {RECORD} JOIN runs_markreached m ON m.run_id=d.run_id WHERE e.name=? AND d.number=?"
         return {int(mark) for (mark,) in self.ask(sql, environment, number)}
 
     def steps(self, number: int, environment: str = "uat") -> list[tuple[str, bool, str]]:
         """Kind, way back or not, and status of each tile."""
-        sql = """SELECT s.kind, s.back, s.status FROM runs_steprun s JOIN deployments_deployment d ON d.run_id=s.run_id
-                 JOIN instances_environment e ON e.id=d.environment_id WHERE e.name=? AND d.number=? ORDER BY s.position"""
+        steps = f"{RECORD} JOIN runs_steprun s ON s.run_id=d.run_id"
+        sql = f"SELECT s.kind, s.back, s.status FROM {steps} WHERE e.name=? AND d.number=? ORDER BY s.position"
         return [(kind, bool(back), status) for kind, back, status in self.ask(sql, environment, number)]
 
     def wait_for_end(self, number: int, environment: str = "uat", *, seconds: float = 60) -> str:
@@ -180,13 +178,13 @@ class Stage:
 
     def log(self, number: int, environment: str = "uat") -> str:
         """Everything that was logged for a deployment."""
-        sql = """SELECT l.text FROM runs_logchunk l JOIN deployments_deployment d ON d.run_id=l.run_id
-                 JOIN instances_environment e ON e.id=d.environment_id WHERE e.name=? AND d.number=? ORDER BY l.id"""
+        lines = f"{RECORD} JOIN runs_logchunk l ON l.run_id=d.run_id"
+        sql = f"SELECT l.text FROM {lines} WHERE e.name=? AND d.number=? ORDER BY l.id"
         return "".join(text for (text,) in self.ask(sql, environment, number))
 
     def commit(self, name: str) -> str:
         """The full id of a branch or tag of the demo's repository."""
-        return str(self.ask("SELECT commit FROM instances_ref WHERE name=?".replace("commit", '"commit"'), name)[0][0])
+        return str(self.ask('SELECT "commit" FROM instances_ref WHERE name=?', name)[0][0])
 
 
 class Person:
@@ -194,9 +192,9 @@ class Person:
 
     def __init__(self, url: str, email: str, password: str) -> None:
         self.http = httpx2.Client(base_url=url, timeout=30, follow_redirects=True, headers={"Referer": url})
-        page = self.http.get("/account/login/")
-        answer = self.post("/account/login/", {"login": email, "password": password}, page=page.text)
-        assert "/login" not in str(answer.url), f"{email} cannot log in"
+        page = self.http.get("/login/")
+        answer = self.post("/login/", {"login": email, "password": password}, page=page.text)
+        assert "/login/" not in str(answer.url), f"{email} cannot log in"
 
     def get(self, path: str) -> str:
         """A page that must be there."""

@@ -14,7 +14,7 @@ import httpx2
 
 @dataclass(frozen=True)
 class Seen:
-    """One answer to a visitor: seconds since the prober began, HTTP status, version shown, whether it was our screen."""
+    """One answer to a visitor: seconds since the prober began, HTTP status, version shown, our screen or not."""
 
     at: float
     status: int

@@ -23,8 +23,8 @@ class Deployment(models.Model):
     """What was released where, by whom, and how it went.
 
     `commit` is what is deployed, whatever its branch or tag (`chosen_by`, `chosen_name`) does later. `pipeline`,
-    `recipe`, `recipe_options` and `targets` are frozen when it begins: edits apply to the next one. `back_to`: the known
-    good release it would go back to. `digest`: of the content that was laid out. `outcome`: one sentence for people.
+    `recipe`, `recipe_options` and `targets` are frozen when it begins: edits apply to the next one. `back_to`: the
+    known good release it would go back to. `digest`: of the content laid out. `outcome`: one sentence for people.
     `actors`: who aborted it or asked for the way back.
     """
 

@@ -126,8 +126,13 @@ class TargetManager(models.Manager["Target"]):
 
 def require_edit(by: User, environment: Environment) -> None:
     """The right to edit this environment, its targets and its pipeline. Raises NotAllowed."""
-    place = {"instance": environment.instance_id, "environment": environment.pk, "place": environment.place}
-    require(by, Right.EDIT_ENVIRONMENT, **place)
+    require(
+        by,
+        Right.EDIT_ENVIRONMENT,
+        instance=environment.instance_id,
+        environment=environment.pk,
+        place=environment.place,
+    )
 
 
 def _fingerprint(key: str) -> str:
@@ -136,7 +141,7 @@ def _fingerprint(key: str) -> str:
     return fingerprint(key)
 
 
-# --- what is checked before anything is stored -------------------------------------------------------------------------
+# --- what is checked before anything is stored ---
 
 
 def _check_repository(address: str) -> None:
@@ -189,7 +194,7 @@ def _record(action: str, subject: Any, *, by: User | None, now: datetime, **what
     audit.record(action, actor=by, subject=audit.Subject(kind, subject.pk, str(subject)), now=now, **what)
 
 
-# --- the slow parts are runs -------------------------------------------------------------------------------------------
+# --- the slow parts are runs ---
 
 
 def begin_keys(owner: str, owner_id: int, *, name: str, lock: str, now: datetime) -> KeyPair:

@@ -14,14 +14,12 @@ class NotifyConfig(AppConfig):
 
     def ready(self) -> None:
         """Hand the outbox to the durable engine."""
-        from datetime import UTC, datetime
-
         from deploynaut.durable import port
         from deploynaut.notify.models import Message
         from deploynaut.notify.outbox import send
 
         def due() -> list[tuple[int, str]]:
-            messages = Message.objects.get_queryset().due(now=datetime.now(UTC))
+            messages = Message.objects.get_queryset().due(now=port.now())
             return [(pk, f"address:{address}") for pk, address in messages.values_list("pk", "address")[:500]]
 
         port.register("message", send, pending=due)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 
 from django.db import transaction
 
+from deploynaut.durable import port
 from deploynaut.notify.channels import CHANNELS, ChannelFailed
 from deploynaut.notify.models import Message
 from deploynaut.runs.models import LogChunk
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 def send(message_id: int) -> None:
     """Send the message if it is due. At least once: a crash after the server took it sends it again."""
     message = Message.objects.select_related("run").get(pk=message_id)
-    now = datetime.now(UTC)
+    now = port.now()
     if message.status != Message.Status.WAITING or message.next_try_at > now:
         return
     try:
@@ -29,7 +29,7 @@ def send(message_id: int) -> None:
 
 
 def _write(message: Message, words: str, *, answer: str = "", failed: str = "") -> None:
-    now = datetime.now(UTC)
+    now = port.now()
     with transaction.atomic():
         if failed:
             message.failed(reason=failed, now=now)

@@ -14,10 +14,8 @@ class RunsConfig(AppConfig):
 
     def ready(self) -> None:
         """Hand the runner to the durable engine."""
-        from datetime import UTC, datetime
-
         from deploynaut.durable import port as durable
         from deploynaut.runs.models import Run
         from deploynaut.runs.runner import advance
 
-        durable.register("run", advance, pending=lambda: Run.objects.get_queryset().movable(now=datetime.now(UTC)))
+        durable.register("run", advance, pending=lambda: Run.objects.get_queryset().movable(now=durable.now()))

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.db import connections
 
@@ -38,7 +38,7 @@ HOLDING_GATE = "rollback_window"
 """The one gate at which a deployment keeps its lock: nothing else may touch the site meanwhile."""
 
 
-def advance(run_id: int, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+def advance(run_id: int, *, clock: Callable[[], datetime] = durable.now) -> None:
     """Do what the run's rows say comes next, step after step, until it waits for somebody or has ended."""
     try:
         run = Run.objects.take(run_id, now=clock())

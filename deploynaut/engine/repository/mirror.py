@@ -105,6 +105,11 @@ class Mirror:
         words = ("log", "-z", f"--max-count={limit:d}", f"--format={listing.COMMIT_FORMAT}", "--no-show-signature")
         return list(listing.commits(self._ask(*words, "--end-of-options", commit)))
 
+    def all_commits(self) -> list[Commit]:
+        """Every commit that a branch or tag reaches, the newest first."""
+        words = ("log", "-z", f"--format={listing.COMMIT_FORMAT}", "--no-show-signature", "--branches", "--tags")
+        return list(listing.commits(self._ask(*words)))
+
     def resolve(self, text: str) -> str:
         """The full commit id of a full commit id, a branch or a tag. Raises BadRevision and RevisionNotFound."""
         if is_full_id(text):

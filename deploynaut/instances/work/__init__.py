@@ -1,4 +1,4 @@
-"""What the worker does for an instance beside releasing: fetch, make keys, look up host keys, set up and check targets."""
+"""What the worker does for an instance beside releasing: fetch, keys, host keys, setting up and checking targets."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -28,6 +27,6 @@ class Command(BaseCommand):
         ensure_master_key()
         engine = InlineEngine()
         with port.using(engine):
-            instance = set_up(Demo(settings.DEPLOYNAUT_DATA), now=datetime.now(UTC))
+            instance = set_up(Demo(settings.DEPLOYNAUT_DATA), now=port.now())
             engine.settle()
         self.stdout.write(f"The demo instance {instance} is set up.")
