@@ -1,0 +1,32 @@
+"""Smoke tests: named URLs asked from outside, findings, and one pure verdict."""
+
+from __future__ import annotations
+
+from deploynaut.engine.smoke_tests.probe import objection, probe, run_all
+from deploynaut.engine.smoke_tests.values import (
+    Answer,
+    Attempt,
+    BadSmokeTest,
+    Finding,
+    NoAnswer,
+    SmokeTest,
+    Transport,
+)
+from deploynaut.engine.smoke_tests.verdict import Verdict, verdict
+from deploynaut.engine.smoke_tests.web import HttpTransport
+
+__all__ = [
+    "Answer",
+    "Attempt",
+    "BadSmokeTest",
+    "Finding",
+    "HttpTransport",
+    "NoAnswer",
+    "SmokeTest",
+    "Transport",
+    "Verdict",
+    "objection",
+    "probe",
+    "run_all",
+    "verdict",
+]
