@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from deploynaut.engine.smoke_tests.probe import objection, probe, run_all
 from deploynaut.engine.smoke_tests.values import (
+    LIMIT,
+    SCREEN_HEADER,
     Answer,
     Attempt,
     BadSmokeTest,
@@ -16,6 +18,8 @@ from deploynaut.engine.smoke_tests.verdict import Verdict, verdict
 from deploynaut.engine.smoke_tests.web import HttpTransport
 
 __all__ = [
+    "LIMIT",
+    "SCREEN_HEADER",
     "Answer",
     "Attempt",
     "BadSmokeTest",
