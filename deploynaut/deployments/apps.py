@@ -13,8 +13,10 @@ class DeploymentsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Hand deployments to the runner."""
-        from deploynaut.deployments.subject import DeploymentSubject
+        """Hand deployments to the runner; tidy up before any work."""
+        from deploynaut.deployments.subject import DeploymentSubject, tidy
+        from deploynaut.durable import port
         from deploynaut.runs import subjects
 
+        port.at_worker_start(tidy)
         subjects.register("deployment", DeploymentSubject())

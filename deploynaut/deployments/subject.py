@@ -61,3 +61,10 @@ def _keep(deployment: Deployment, facts: dict[str, dict[str, Any]]) -> None:
         stored = facts.get(kind, {}).get(fact)
         if stored:
             Snapshot.objects.note(environment=deployment.environment, run=deployment.run, source=source, stored=stored)
+
+
+def tidy() -> None:
+    """Remove the snapshots that a killed worker left half made; packages tidy up by themselves."""
+    from deploynaut.deployments.context import snapshots
+
+    snapshots().sweep()

@@ -106,6 +106,7 @@ class Books:
 
 
 books: Final = Books()
+_first: Final[list[Callable[[], None]]] = []
 _stopping: Final = threading.Event()
 _chosen: list[Engine] = []
 _choosing: Final = threading.Lock()
@@ -126,6 +127,17 @@ def register(kind: str, handler: Handler, *, pending: Pending) -> None:
     The handler may be called twice for one wake, by two workers even; the rows' own fence token decides who acts.
     """
     books.add(kind, Book(handler=handler, pending=pending))
+
+
+def at_worker_start(act: Callable[[], None]) -> None:
+    """Have something done once in each worker before it takes any work: tidying up after one that was killed."""
+    _first.append(act)
+
+
+def begin_worker() -> None:
+    """Do what rooms asked for at the start of a worker. What they raise keeps the worker from starting."""
+    for act in _first:
+        act()
 
 
 def run_worker(name: str) -> None:

@@ -78,6 +78,7 @@ class WorkerProcess:
         connections.close_all()
         kinds = sorted(port.books.by_kind)
         try:
+            port.begin_worker()
             self.queue.start(heart.executor, kinds)
         except BaseException:
             heart.end()

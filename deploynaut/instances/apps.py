@@ -13,7 +13,10 @@ class InstancesConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Hand fetches, keys, scans, set-ups and checks to the runner."""
+        """Hand fetches, keys, scans, set-ups and checks to the runner; tidy up before any work."""
+        from deploynaut.durable import port
+        from deploynaut.instances.secrets import begin
         from deploynaut.instances.work import register
 
         register()
+        port.at_worker_start(begin)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 
-from django.conf import settings
 from django.db import transaction
 
 from deploynaut.accounts import audit
@@ -14,7 +12,7 @@ from deploynaut.accounts.rights import require
 from deploynaut.accounts.roles import Right
 from deploynaut.engine.repository import Access, Mirror
 from deploynaut.instances import secrets
-from deploynaut.instances.managers import local_repositories
+from deploynaut.instances.managers import local_repositories, ssh_place
 from deploynaut.instances.models import Instance
 from deploynaut.runs.models import Run
 
@@ -57,7 +55,16 @@ def mirror_of(instance: Instance) -> Mirror:
     access = Access(
         address=instance.repository,
         private_key=secrets.private_key("instance", instance.pk),
-        host_keys=instance.repository_host_key,
+        host_keys=_known_host(instance),
     )
-    folder = Path(settings.DEPLOYNAUT_DATA) / "mirrors" / str(instance.pk)
-    return Mirror(folder, access=access, allow_local_below=local_repositories())
+    return Mirror(secrets.mirrors() / str(instance.pk), access=access, allow_local_below=local_repositories())
+
+
+def _known_host(instance: Instance) -> str:
+    """The pinned key as a line of a known_hosts file; empty while nobody has confirmed one."""
+    place = ssh_place(instance.repository)
+    if place is None or not instance.repository_host_key:
+        return ""
+    host, port = place[0].strip("[]"), place[1]
+    name = host if port == 22 else f"[{host}]:{port}"
+    return f"{name} {instance.repository_host_key}\n"

@@ -16,6 +16,7 @@ from deploynaut.accounts.models import User
 from deploynaut.accounts.rights import require
 from deploynaut.accounts.roles import Right
 from deploynaut.engine.connections.grammar import check_host, check_path, check_user
+from deploynaut.engine.connections.host_keys import fingerprint as fingerprint_of
 from deploynaut.engine.pipeline import SpecError, parse
 from deploynaut.engine.recipes import RecipeError, make
 from deploynaut.engine.repository import BadAddress, check_address, host_of, uses_ssh
@@ -48,6 +49,19 @@ class InstanceManager(models.Manager["Instance"]):
         begin_keys("instance", instance.pk, name=f"deploynaut {name}", lock=f"instance:{instance.pk}:key", now=now)
         begin_scan_of_repository(instance, now=now)
         return instance
+
+    @transaction.atomic
+    def confirm_host_key(self, instance: Instance, *, fingerprint: str, by: User, now: datetime) -> None:
+        """A person says that this is the key of the repository's server: it is pinned, and fetches may begin.
+
+        Raises NotAllowed; ValidationError when another key has been seen since the page was shown.
+        """
+        require(by, Right.EDIT_ENVIRONMENT, instance=instance.pk, place=instance.name)
+        key = _confirmed(instance.repository_host_key_seen, fingerprint)
+        before, instance.repository_host_key = instance.repository_host_key, key
+        _save(instance)
+        what = {"host key": key, "fingerprint": fingerprint}
+        _record("repository host key confirmed", instance, by=by, now=now, before={"host key": before}, after=what)
 
 
 class EnvironmentManager(models.Manager["Environment"]):
@@ -114,9 +128,7 @@ class TargetManager(models.Manager["Target"]):
         Raises NotAllowed; ValidationError when another key has been seen since the page was shown.
         """
         require_edit(by, target.environment)
-        key = next((k for k in target.host_key_seen.splitlines() if _fingerprint(k) == fingerprint), "")
-        if not key:
-            raise ValidationError("The host shows another key now. Compare the fingerprint again.")
+        key = _confirmed(target.host_key_seen, fingerprint)
         before, target.host_key = target.host_key, key
         _save(target)
         what = {"target": str(target), "fingerprint": fingerprint}
@@ -135,10 +147,12 @@ def require_edit(by: User, environment: Environment) -> None:
     )
 
 
-def _fingerprint(key: str) -> str:
-    from deploynaut.engine.vault import fingerprint
-
-    return fingerprint(key)
+def _confirmed(seen: str, wanted: str) -> str:
+    """The key among those seen that a person has confirmed. Raises ValidationError when it is not there any more."""
+    key = next((line for line in seen.splitlines() if fingerprint_of(line) == wanted), "")
+    if not key:
+        raise ValidationError("The host shows another key now. Compare the fingerprint again.")
+    return key
 
 
 # --- what is checked before anything is stored ---

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from deploynaut.engine.vault import Opener, Seal, fingerprint, make_master_key, make_ssh_key
+from deploynaut.engine import connections
+from deploynaut.engine.vault import Opener, Seal, fingerprint, make_master_key, make_ssh_key, self_test, sweep
 from deploynaut.instances.models import KeyPair
 
 
@@ -45,3 +46,20 @@ def scratch() -> Path:
     folder = Path(settings.DEPLOYNAUT_DATA) / "scratch"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
+
+
+def begin() -> None:
+    """What a worker does before any work: the master key is there and works; what a killed worker left is removed.
+
+    Raises VaultError, with which the worker does not start: secrets that open nowhere are worse than no worker.
+    """
+    ensure_master_key()
+    self_test(seal(), opener())
+    connections.sweep(scratch())
+    for folder in (scratch(), *mirrors().glob("*.private")):
+        sweep(folder)
+
+
+def mirrors() -> Path:
+    """Where the bare mirrors are, one an instance."""
+    return Path(settings.DEPLOYNAUT_DATA) / "mirrors"
