@@ -6,9 +6,10 @@ is asked meanwhile: `guard()`. A step asks the books nothing else.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from deploynaut.engine.pipeline import Mark, PipelineSpec
@@ -86,6 +87,8 @@ class StepContext:
     `mark(m)`: committed before the act that it announces; raises when another worker has taken over.
     `digest`: what was laid out must have this content digest; empty when no release has fixed it yet.
     `way_back`: this step is one of the way back. `back_to`: known good, or None (first deployment).
+    `patience`: how long the way back retries a host that cannot be reached. `answer_within`: how long a host has to
+    show its screen or to serve a release.
     """
 
     run: str
@@ -112,6 +115,9 @@ class StepContext:
     aborted: bool = False
     way_back: bool = False
     allow_private: bool = True
+    patience: timedelta = timedelta(minutes=10)
+    answer_within: timedelta = timedelta(seconds=60)
+    sleep: Callable[[float], None] = time.sleep
 
     @property
     def web(self) -> tuple[TargetHost, ...]:
@@ -123,13 +129,21 @@ class StepContext:
         """The host for what is done once: the first `db` host, else the first host."""
         return next((target for target in self.targets if "db" in target.roles), self.targets[0])
 
+    @property
+    def in_maintenance(self) -> bool:
+        """The screen was up before this deployment began, as the books know or as `prepare` found."""
+        return self.screen_was_up or bool(self.facts.get("prepare", {}).get("screen_was_up"))
+
+
+OnInterrupt = Literal["rerun", "by mark"]
+
 
 class StepType(Protocol):
     """One kind of task. `on_interrupt`: what follows when the worker died in it."""
 
     kind: str
     label: str
-    on_interrupt: Literal["rerun", "by mark"]
+    on_interrupt: OnInterrupt
 
     def run(self, context: StepContext) -> StepResult:
         """Do the work and verify it. Raises StepFailed with a sentence for people."""
