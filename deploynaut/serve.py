@@ -41,15 +41,20 @@ def serve(demo: Demo, supervisor: Supervisor) -> int:
     """Everything from the first process to the last; gives the exit status."""
     running = demo.data / "run.txt"
     running.write_text(f"{os.getpid()} {demo.url('web')}\n", encoding="utf-8")
+    begun = time.monotonic()
+    words = dict(processes(demo))
+    # Where nothing has changed since the last time, pages come up while the demo is looked through.
+    early = [] if _stale(demo) else [name for name in words if name != "worker"]
     try:
-        begun = time.monotonic()
-        module = ("-m", "deploynaut.serve", "--data", str(demo.data), "--lock", "0", "--prepare")
-        done = supervisor.finish("prepare", (sys.executable, *module))
-        if done == 0:
-            for name, words in processes(demo):
-                supervisor.start(name, words)
+        for name in early:
+            supervisor.start(name, words[name])
+        prepare_it = ("-m", "deploynaut.serve", "--data", str(demo.data), "--lock", "0", "--prepare")
+        status = supervisor.finish("prepare", (sys.executable, *prepare_it))
+        if status == 0:
+            for name in (name for name in words if name not in early):
+                supervisor.start(name, words[name])
             supervisor.watch(ready=lambda: _answers(demo.url("web")), when_ready=lambda: _say(greeting(demo, begun)))
-        return 1 if done else 0
+        return 1 if status else 0
     finally:
         running.unlink(missing_ok=True)
 
@@ -80,16 +85,15 @@ def environment(demo: Demo) -> dict[str, str]:
 
 
 def prepare(demo: Demo) -> None:
-    """Bring the database up to date, collect the static files when they have changed, set up what is to be seen."""
+    """Bring database and static files up to date where something has changed; set up what is to be seen."""
     import django
     from django.core.management import call_command
 
     django.setup()
-    call_command("migrate", verbosity=0, interactive=False)
-    stamp, now = demo.data / "static.txt", _static_files()
-    if not stamp.exists() or stamp.read_text(encoding="utf-8") != now:
+    if _stale(demo):
+        call_command("migrate", verbosity=0, interactive=False)
         call_command("collectstatic", verbosity=0, interactive=False, clear=True)
-        stamp.write_text(now, encoding="utf-8")
+        _stamp(demo).write_text(_fingerprint(), encoding="utf-8")
     call_command("demo")
 
 
@@ -122,12 +126,22 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _static_files() -> str:
-    """A fingerprint of all static files: names, sizes and times."""
-    found = sorted((ROOT / "deploynaut").glob("*/static/**/*"))
-    facts = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in found]
-    facts += [str((ROOT / "requirements.txt").stat().st_mtime_ns)]
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+def _stale(demo: Demo) -> bool:
+    """Whether migrations, static files or libraries are others than the last time."""
+    stamp = _stamp(demo)
+    return not stamp.exists() or stamp.read_text(encoding="utf-8") != _fingerprint()
+
+
+def _stamp(demo: Demo) -> Path:
+    return demo.data / "prepared.txt"
+
+
+def _fingerprint() -> str:
+    """Names, sizes and times of the files that migrate and collectstatic read."""
+    rooms = ROOT / "deploynaut"
+    found = [*rooms.glob("*/static/**/*"), *rooms.glob("*/migrations/*.py"), *rooms.glob("durable/*.py")]
+    facts = [(str(path), path.stat()) for path in [*sorted(found), rooms / "settings.py", ROOT / "requirements.txt"]]
+    return hashlib.sha256(repr([(name, at.st_size, at.st_mtime_ns) for name, at in facts]).encode()).hexdigest()
 
 
 def _say(text: str) -> None:
