@@ -20,7 +20,10 @@ from deploynaut.engine.connections.base import (
     TimedOut,
 )
 from deploynaut.engine.connections.grammar import BadAddress, Host, check_host, check_path, check_port, check_user
+from deploynaut.engine.connections.host_keys import HostKey, fetch_host_key, fingerprint
 from deploynaut.engine.connections.local import Local
+from deploynaut.engine.connections.master import sweep
+from deploynaut.engine.connections.openssh import OpenSSH
 
 __all__ = [
     "BadAddress",
@@ -30,11 +33,13 @@ __all__ = [
     "ConnectionLost",
     "Fenced",
     "Host",
+    "HostKey",
     "HostKeyChanged",
     "HostKeyUnknown",
     "HostUnreachable",
     "KeyRefused",
     "Local",
+    "OpenSSH",
     "OutputTooLong",
     "ProgramMissing",
     "Result",
@@ -45,4 +50,7 @@ __all__ = [
     "check_path",
     "check_port",
     "check_user",
+    "fetch_host_key",
+    "fingerprint",
+    "sweep",
 ]

@@ -157,6 +157,11 @@ def failed(command: Command, result: Result, *, host: str) -> CommandFailed:
     return CommandFailed(text, host=host, status=result.status, errors=result.errors[-KEPT_TAIL:])
 
 
+def fenced(*, host: str, newest: int, token: int) -> Fenced:
+    """The error for a run that has been taken over."""
+    return Fenced(f"A later run has taken over {host} (token {newest}); this one ({token}) may not act.", host=host)
+
+
 def shorten(text: str, limit: int) -> str:
     """The text on one line without control characters, cut to `limit` characters."""
     line = "".join(character if character.isprintable() else " " for character in text)

@@ -1,7 +1,8 @@
 """The fence of a base path on this machine: the files that `fence.sh` keeps on other hosts, kept by Python.
 
 `fence` holds the newest token; `taken` the newest whose takeover is complete; `lock` is held shared by every running
-command's supervisor and exclusively by a taker; `running/` has one line for each command, `journal` two.
+command's supervisor and exclusively by a taker; `running/` has an empty file for each command, named
+`<token>.<id>.<group>.<its start>.<supervisor>.<its start>.<boot>`; `journal` has two lines for each.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploynaut.engine.connections.base import PROOF_SECONDS, Fenced, Guard, StillRunning, TargetUnfit, shorten
+from deploynaut.engine.connections.base import PROOF_SECONDS, Guard, StillRunning, TargetUnfit, fenced, shorten
 from deploynaut.engine.connections.processes import GRACE_SECONDS, boot, end_group, group_lives, look
 
 _PAUSE = 0.02
@@ -23,15 +24,25 @@ _PAUSE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """One command as `running/<id>` tells it: whose it is, its process group, and who looks after it."""
+    """One command as its name in `running/` tells it: whose it is, its process group, and who looks after it."""
 
     file: Path
     token: int
+    name: str
     group: int
     start: int
-    boot: str
     supervisor: int
     supervisor_start: int
+    boot: str
+
+    @classmethod
+    def read(cls, file: Path) -> Running | None:
+        """What the file's name tells, or None when it is none of ours."""
+        parts = file.name.split(".")
+        if len(parts) != 7 or not "".join((parts[0], *parts[2:6])).isdecimal() or int(parts[2]) < 2:
+            return None
+        token, name, group, start, supervisor, its_start, booted = parts
+        return cls(file, int(token), name, int(group), int(start), int(supervisor), int(its_start), booted)
 
     def lives(self) -> bool:
         """Whether its group still runs; a stranger that was given the same number does not count."""
@@ -76,20 +87,21 @@ class Fence:
         self._prepare()
         self._make_quiet(newest=self._token, tick=lambda: None)
 
-    def register(self, *, name: str, group: int, supervisor: int, label: str) -> None:
+    def register(self, *, name: str, group: int, supervisor: int, label: str) -> Running:
         """Write down a command before it begins: in `running/` for takers, in the journal for people."""
         seen, keeper = look(group), look(supervisor)
         starts = (seen.start if seen else 0, keeper.start if keeper else 0)
-        line = f"{self._token} {group} {starts[0]} {boot()} {supervisor} {starts[1]}\n"
-        (self.directory / "running" / name).write_text(line)
+        words = (self._token, name, group, starts[0], supervisor, starts[1], boot())
+        file = self.directory / "running" / ".".join(map(str, words))
+        file.touch(mode=0o600)
         self._journal(name, group, f"begin {shorten(label, 200)}")
+        return Running(file, *words)
 
-    def forget(self, *, name: str, group: int, outcome: str) -> None:
+    def forget(self, running: Running, *, outcome: str) -> None:
         """Write down a command's end, after its group is proven gone. Once: a taker may have done it for us."""
-        file = self.directory / "running" / name
-        if file.exists():
-            self._journal(name, group, f"end {outcome}")
-            file.unlink(missing_ok=True)
+        if running.file.exists():
+            self._journal(running.name, running.group, f"end {outcome}")
+            running.file.unlink(missing_ok=True)
 
     def _prepare(self) -> None:
         try:
@@ -115,8 +127,7 @@ class Fence:
     def _is_ours(self) -> bool:
         newest = self._number("fence")
         if newest > self._token:
-            text = f"A later run has taken over {self._host} (token {newest}); this one ({self._token}) may not act."
-            raise Fenced(text, host=self._host)
+            raise fenced(host=self._host, newest=newest, token=self._token)
         return newest == self._token == self._number("taken")
 
     def _take_over(self, *, tick: Guard) -> None:
@@ -146,7 +157,7 @@ class Fence:
                     raise StillRunning(f"Work on {self._host} did not end within 60 s.", host=self._host)
                 time.sleep(_PAUSE)
             for left in self._running(newest):
-                self.forget(name=left.file.name, group=left.group, outcome="ended by a later run")
+                self.forget(left, outcome="by a later run")
         finally:
             os.close(lock)
 
@@ -161,15 +172,9 @@ class Fence:
         for found in self._running(newest):
             found.end_supervisor()
 
-    def _running(self, newest: int) -> Iterator[Running]:
-        for file in (self.directory / "running").iterdir():
-            try:
-                token, group, start, booted, supervisor, its_start = file.read_text().split()
-                found = Running(file, int(token), int(group), int(start), booted, int(supervisor), int(its_start))
-            except (OSError, ValueError):
-                continue
-            if found.token <= newest and found.group > 1:
-                yield found
+    def _running(self, newest: int) -> list[Running]:
+        found = map(Running.read, (self.directory / "running").iterdir())
+        return [running for running in found if running and running.token <= newest]
 
     @contextlib.contextmanager
     def _short_lock(self, *, tick: Guard) -> Iterator[None]:

@@ -26,12 +26,12 @@ _PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ"
 _SUPERVISOR = """
 read -r group || exit 0
 if read -r word; then exit 0; fi
-kill -TERM -- "-$group"
-kill -CONT -- "-$group"
+kill -s TERM -- "-$group"
+kill -s CONT -- "-$group"
 tries=0
-while kill -0 -- "-$group"; do
+while kill -s 0 -- "-$group"; do
   tries=$((tries + 1))
-  [ "$tries" -lt 50 ] || kill -KILL -- "-$group"
+  [ "$tries" -lt 50 ] || kill -s KILL -- "-$group"
   [ "$tries" -lt 700 ] || exit 1
   sleep 0.1
 done
@@ -88,7 +88,7 @@ class Local:
         name = secrets.token_hex(8)
         with self._supervisor(tick=tick) as supervisor, _waiting(self.base, stdin) as (process, text):
             _tell(supervisor, f"{process.pid}\n")
-            self._fence.register(name=name, group=process.pid, supervisor=supervisor.pid, label=str(command))
+            running = self._fence.register(name=name, group=process.pid, supervisor=supervisor.pid, label=str(command))
             status: int | None = None
             try:
                 text.send(command)
@@ -97,7 +97,7 @@ class Local:
                 status = _status(process)
             finally:
                 self._end(process)
-                self._fence.forget(name=name, group=process.pid, outcome="stopped" if status is None else str(status))
+                self._fence.forget(running, outcome="stopped" if status is None else str(status))
                 _tell(supervisor, "done\n")
         return status
 
