@@ -18,7 +18,7 @@ DEPLOYNAUT_DATA = env.private_directory(env.path("DEPLOYNAUT_DATA", BASE_DIR / "
 DEPLOYNAUT_QUEUE = DEPLOYNAUT_DATA / "queue.sqlite3"
 DEPLOYNAUT_MASTER_KEY = env.path("DEPLOYNAUT_MASTER_KEY", DEPLOYNAUT_DATA / "keys" / "master.key")
 """The private half, mode 0600: the worker process alone reads it."""
-DEPLOYNAUT_MASTER_PUB = DEPLOYNAUT_MASTER_KEY.with_suffix(".pub")
+DEPLOYNAUT_MASTER_PUB = DEPLOYNAUT_MASTER_KEY.with_name(f"{DEPLOYNAUT_MASTER_KEY.name}.pub")
 DEPLOYNAUT_DEMO = env.switch("DEPLOYNAUT_DEMO")
 
 # --- How it is reached -----------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ class Instance(models.Model):
     repository_host_key = models.TextField(blank=True)
     repository_host_key_seen = models.TextField(blank=True)
     created_at = models.DateTimeField()
-    fetched_at = models.DateTimeField(null=True)
+    fetched_at = models.DateTimeField(null=True, blank=True)
 
     objects = InstanceManager()
 
@@ -141,7 +141,7 @@ class Target(models.Model):
     page = models.URLField(max_length=500, blank=True)
     host_key = models.CharField(max_length=2000, blank=True)
     host_key_seen = models.CharField(max_length=2000, blank=True)
-    set_up_at = models.DateTimeField(null=True)
+    set_up_at = models.DateTimeField(null=True, blank=True)
 
     objects = TargetManager()
 
@@ -182,7 +182,7 @@ class KeyPair(models.Model):
     public = models.TextField(blank=True)
     fingerprint = models.CharField(max_length=100, blank=True)
     sealed = models.TextField(blank=True)
-    made_at = models.DateTimeField(null=True)
+    made_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["owner", "owner_id"], name="one_key_an_owner")]

@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
                 ("repository_host_key", models.TextField(blank=True)),
                 ("repository_host_key_seen", models.TextField(blank=True)),
                 ("created_at", models.DateTimeField()),
-                ("fetched_at", models.DateTimeField(null=True)),
+                ("fetched_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
                 "ordering": ["name"],
@@ -114,7 +114,7 @@ class Migration(migrations.Migration):
                 ("public", models.TextField(blank=True)),
                 ("fingerprint", models.CharField(blank=True, max_length=100)),
                 ("sealed", models.TextField(blank=True)),
-                ("made_at", models.DateTimeField(null=True)),
+                ("made_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
                 "constraints": [models.UniqueConstraint(fields=("owner", "owner_id"), name="one_key_an_owner")],
@@ -180,7 +180,7 @@ class Migration(migrations.Migration):
                 ("page", models.URLField(blank=True, max_length=500)),
                 ("host_key", models.CharField(blank=True, max_length=2000)),
                 ("host_key_seen", models.CharField(blank=True, max_length=2000)),
-                ("set_up_at", models.DateTimeField(null=True)),
+                ("set_up_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "environment",
                     models.ForeignKey(
