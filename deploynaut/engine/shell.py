@@ -74,14 +74,12 @@ class Command:
 def command(*words: str | bytes | Path | Secret) -> Command:
     """One program and its arguments; every word arrives as it is, whatever it holds.
 
-    Raises `BadWord` for a word no shell can carry (NUL) and for no words at all.
+    Raises `BadWord` for a word no shell can carry (NUL) and when no program is named.
     """
-    if not words:
-        raise BadWord("A command needs at least the program's name.")
-    pieces: list[str | Secret] = []
-    for word in words:
-        pieces += [" ", _piece(word)]
-    return _simple(*pieces[1:])
+    pieces = [_piece(word) for word in words]
+    if not pieces or str(pieces[0]).startswith(("-", "''")):
+        raise BadWord("A command needs a program's name first; none begins with a dash.")
+    return _simple(pieces[0], *(part for piece in pieces[1:] for part in (" ", piece)))
 
 
 def script(text: str, *arguments: str | bytes | Path) -> Command:

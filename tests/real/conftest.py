@@ -24,7 +24,7 @@ SITE_USER = "dnsite"
 
 @dataclass
 class SshdHost:
-    """One sshd on loopback. `base` is its environment's directory, owned by `user`; `key` the private key it accepts."""
+    """One sshd on loopback. `base` is its environment's directory, owned by `user`; `key` is the one it accepts."""
 
     directory: Path
     port: int

@@ -22,8 +22,8 @@ from deploynaut.engine.connections.base import (
 from deploynaut.engine.connections.grammar import BadAddress, Host, check_host, check_path, check_port, check_user
 from deploynaut.engine.connections.host_keys import HostKey, fetch_host_key, fingerprint
 from deploynaut.engine.connections.local import Local
-from deploynaut.engine.connections.master import sweep
 from deploynaut.engine.connections.openssh import OpenSSH
+from deploynaut.engine.connections.rooms import sweep
 
 __all__ = [
     "BadAddress",

@@ -116,7 +116,8 @@ end_keeper() {
 
 forget_one() {
   [ -e "$file" ] || return 0
-  printf "%s %s - %s %s end by a later run\n" "$(date -u "$clock")" "$its_token" "$its_id" "$its_group" >>"$room/journal"
+  printf "%s %s - %s %s end by a later run\n" "$(date -u "$clock")" "$its_token" "$its_id" "$its_group" \
+    >>"$room/journal"
   rm -f -- "$file" "$room/tmp/in.$its_id"
 }
 
@@ -197,8 +198,8 @@ feed() {
 # The command itself, in a session of its own. It writes itself down before it acts, and its shell shares the lock, so
 # that not even a kill of the supervisor lets it run unfenced.
 start() {
-  exec setsid /bin/sh /dev/fd/5 "$room" "$id" "$token" "$boot" "$$" "$keeper_ticks" "$(date -u "$clock") $token $run $id" "$label" \
-    3<&- 5<<DEPLOYNAUT_COMMAND
+  exec setsid /bin/sh /dev/fd/5 "$room" "$id" "$token" "$boot" "$$" "$keeper_ticks" \
+    "$(date -u "$clock") $token $run $id" "$label" 3<&- 5<<DEPLOYNAUT_COMMAND
 {
 exec 5<&-
 read -r stat </proc/\$\$/stat && set -- "\$@" \${stat##*) } &&

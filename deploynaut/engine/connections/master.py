@@ -25,18 +25,14 @@ from deploynaut.engine.connections.base import (
 )
 from deploynaut.engine.connections.grammar import Host
 from deploynaut.engine.connections.host_keys import fingerprint, program
-from deploynaut.engine.connections.processes import look
+from deploynaut.engine.connections.rooms import make_room
 
 CONNECT_SECONDS = 30.0
 """How long a host may take to let us in, retries included."""
 
 _ALIAS = "target"
-_PREFIX = "dn-"
 _HANDSHAKES = threading.BoundedSemaphore(8)
 """At most eight log-ins at a time: sshd refuses more by its default MaxStartups."""
-
-# sun_path holds 108 bytes, and ssh binds the socket under a name that is 17 longer first.
-_LONGEST_ROOM = 80
 
 # Its input is the key, $2 the pipe whose end means that nobody wants ssh any more, however we ended. (A signal by
 # PR_SET_PDEATHSIG would come when the starting thread ends.) The room goes with ssh.
@@ -161,16 +157,6 @@ def connect(host: Host, *, key: bytes, directory: Path, guard: Guard) -> Master:
         pause *= 2
 
 
-def sweep(directory: Path) -> None:
-    """Remove what masters of processes that are gone left behind: sockets and pinned keys, never secrets."""
-    for parent in {Path("/dev/shm"), Path(tempfile.gettempdir()), directory}:  # noqa: S108
-        for room in parent.glob(f"{_PREFIX}*-*-*"):
-            pid, start = room.name.removeprefix(_PREFIX).split("-")[:2]
-            seen = look(int(pid)) if pid.isdecimal() else None
-            if room.lstat().st_uid == os.getuid() and not (seen and str(seen.start) == start):
-                shutil.rmtree(room, ignore_errors=True)
-
-
 def clean_environment() -> dict[str, str]:
     """What ssh sees of ours: no agent, no display, no home with a configuration in it."""
     return {"PATH": os.defpath, "LC_ALL": "C", "HOME": "/nonexistent"}
@@ -178,7 +164,7 @@ def clean_environment() -> dict[str, str]:
 
 def _attempt(host: Host, *, key: bytes, directory: Path, guard: Guard) -> Master | str:
     """One log-in: the master, or what ssh said."""
-    room = _make_room(directory)
+    room = make_room(directory)
     reader, writer = _high_pipe()
     with tempfile.TemporaryFile() as errors, _in_memory(key) as identity:
         known = room / "k"
@@ -288,17 +274,6 @@ def _high_pipe() -> tuple[int, int]:
         return fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 64), writer
     finally:
         os.close(low)
-
-
-def _make_room(directory: Path) -> Path:
-    """A private directory for the control socket, with our process in its name for `sweep`."""
-    me = look(os.getpid())
-    prefix = f"{_PREFIX}{os.getpid()}-{me.start if me else 0}-"
-    shared = Path("/dev/shm")  # noqa: S108
-    if os.access(shared, os.W_OK):
-        return Path(tempfile.mkdtemp(prefix=prefix, dir=shared))
-    short = len(os.fsencode(directory)) + len(prefix) < _LONGEST_ROOM and directory.is_dir()
-    return Path(tempfile.mkdtemp(prefix=prefix, dir=directory if short else None))
 
 
 @contextlib.contextmanager

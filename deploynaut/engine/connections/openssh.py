@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,6 +51,7 @@ class OpenSSH:
         key: bytes,
         directory: Path,
         guard: Guard = lambda: None,
+        dial: Callable[..., Master] = connect,
     ) -> None:
         self.name = host.name
         self.base = check_path(base)
@@ -59,6 +61,7 @@ class OpenSSH:
         self._key = key
         self._directory = directory
         self._guard = guard
+        self._dial = dial
         self._channels = threading.BoundedSemaphore(CHANNELS)
         self._lock = threading.RLock()
         self._master: Master | None = None
@@ -153,7 +156,7 @@ class OpenSSH:
         try:
             if self._master is None or not self._master.alive:
                 self._let_go()
-                self._master = connect(self._host, key=self._key, directory=self._directory, guard=tick)
+                self._master = self._dial(self._host, key=self._key, directory=self._directory, guard=tick)
             master = self._master
             if self._unsure and stops:
                 self._stop(master, time.monotonic() + PROOF_SECONDS)
