@@ -219,6 +219,10 @@ EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = (
 )
 EMAIL_USE_SSL, EMAIL_USE_TLS = _smtp.scheme == "smtps", _smtp.scheme == "smtp+starttls"
 EMAIL_TIMEOUT = 10
+if DEPLOYNAUT_DEMO and not env.text("DEPLOYNAUT_SMTP"):
+    # Nobody's mailbox is touched by a demo: mails lie in a folder, and the page "Messages" shows them.
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    EMAIL_FILE_PATH = DEPLOYNAUT_DATA / "mail"
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("DEPLOYNAUT_FROM", "Deploynaut <deploynaut@localhost>")
 
 # --- Time, words, log ------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ class LogSink:
     def __init__(self, run: Run, step: StepRun, *, clock: Callable[[], datetime]) -> None:
         self._run, self._step, self._clock = run, step, clock
         self._mask = Mask()
-        self._lock = threading.Lock()
+        self._lock, self._storing = threading.Lock(), threading.Lock()
         self._waiting: list[str] = []
         self._tail: deque[str] = deque()
         self._kept = self._tail_size = self._cut = 0
@@ -55,10 +55,11 @@ class LogSink:
             self._take(stamped(self._mask.feed(clean(text) + "\n").removesuffix("\n") or "", now=now))
 
     def store(self) -> None:
-        """Write to the database what has come in."""
-        with self._lock:
-            text, self._waiting = "".join(self._waiting), []
-        self._save(text)
+        """Write to the database what has come in. One at a time: what came first is stored first."""
+        with self._storing:
+            with self._lock:
+                text, self._waiting = "".join(self._waiting), []
+            self._save(text)
 
     def close(self) -> None:
         """Store everything, with a mark where the middle was cut."""

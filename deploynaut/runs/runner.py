@@ -194,6 +194,8 @@ class Watch:
 
     def _mark(self, mark: Mark) -> None:
         self.guard()
+        # What came before the mark is read before it.
+        self.log.store()
         self._run.reach(mark, token=self._token, now=self._clock())
 
     def _watch(self) -> None:
