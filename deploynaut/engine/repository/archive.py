@@ -48,6 +48,10 @@ def write_members(members: Iterator[Member], directory: Path) -> None:
             path.chmod(member.mode)
 
 
+class CutShort(BadTree):
+    """The stream ended where more was announced."""
+
+
 def _member(stream: IO[bytes], header: bytes, kind: bytes, size: int, extended: dict[bytes, bytes]) -> Iterator[Member]:
     path = _name(extended.get(b"path") or _path(header)).rstrip("/")
     executable = bool(_number(header[100:108]) & 0o100)
@@ -92,7 +96,7 @@ class _Rest:
 def _exactly(stream: IO[bytes], size: int) -> bytes:
     read = stream.read(size) if size else b""
     if len(read) != size:
-        raise BadTree("The files of the revision ended in the middle: git was stopped, or lacks objects. Fetch again.")
+        raise CutShort("The files of the revision ended in the middle: git was stopped, or lacks objects. Fetch again.")
     return read
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from deploynaut.engine.repository import listing, renewal
 from deploynaut.engine.repository.access import Access, transport
 from deploynaut.engine.repository.addresses import check_address
-from deploynaut.engine.repository.archive import read_archive, write_members
+from deploynaut.engine.repository.archive import CutShort, read_archive, write_members
 from deploynaut.engine.repository.fetching import (
     EmptyRepository,
     Progress,
@@ -20,7 +20,7 @@ from deploynaut.engine.repository.fetching import (
     explain,
 )
 from deploynaut.engine.repository.listing import Branch, Commit, Tag
-from deploynaut.engine.repository.members import Limits, Member, inspect
+from deploynaut.engine.repository.members import Limits, Member, check_path, inspect
 from deploynaut.engine.repository.program import Git, GitFailed, find_program
 from deploynaut.engine.repository.revisions import BadRevision, check_commit, check_ref, is_full_id, wrong_length
 
@@ -28,7 +28,7 @@ REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 STALL_SECONDS = 120.0
 
 _KEEP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,100}")
-_SUBMODULE_MODE = b"160000 "
+_SUBMODULE_MODE = "160000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +142,15 @@ class Mirror:
         packages of one commit differ. Raises BadTree, RevisionNotFound, RepositoryDamaged.
         """
         tree = self.tree(commit)
-        submodules = self._submodules(tree)
+        listed = self._listed(tree)
+        submodules = frozenset(path for mode, path in listed if mode == _SUBMODULE_MODE)
         try:
             with self._git.stream("archive", "--format=tar", tree) as stream:
                 yield from inspect(read_archive(stream), limits=self._limits, submodules=submodules)
-        except GitFailed as error:
+        except (GitFailed, CutShort) as error:
+            # Git itself refuses some paths, and gives no reason on its output.
+            for _, path in listed:
+                check_path(path)
             raise self._damaged() from error
 
     def export(self, commit: str, directory: Path) -> None:
@@ -186,22 +190,25 @@ class Mirror:
                 raise explain(error, access=self.access) from error
 
     def _refs(self, git: Git) -> dict[str, str]:
+        # Asked for its type, git looks at every tip, and so notices that one is missing.
+        form = "--format=%(objectname) %(objecttype) %(refname)"
         try:
-            listed = git.run("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads/", "refs/tags/")
+            listed = git.run("for-each-ref", form, "refs/heads/", "refs/tags/")
         except GitFailed as error:
             raise self._damaged() from error
-        pairs = (line.split(" ", 1) for line in listed.decode("utf-8", "surrogateescape").splitlines())
-        return {name: commit for commit, name in pairs}
+        lines = (line.split(" ", 2) for line in listed.decode("utf-8", "surrogateescape").splitlines())
+        return {name: commit for commit, _, name in lines}
 
     def _commit(self, name: str, *, kind: str = "commit") -> str:
         """The id behind a name that has passed a check, or the empty text."""
         words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{{kind}}}")
         return self._ask(*words, check=False).decode("ascii").strip()
 
-    def _submodules(self, tree: str) -> frozenset[str]:
+    def _listed(self, tree: str) -> list[tuple[str, str]]:
+        """Mode and path of every file, link and submodule."""
         listed = self._ask("ls-tree", "-r", "-z", "--full-tree", "--end-of-options", tree)
-        found = (line.partition(b"\t")[2] for line in listed.split(b"\0") if line.startswith(_SUBMODULE_MODE))
-        return frozenset(path.decode("utf-8", "surrogateescape") for path in found)
+        lines = (line.partition("\t") for line in listed.decode("utf-8", "surrogateescape").split("\0")[:-1])
+        return [(head.partition(" ")[0], path) for head, _, path in lines]
 
     def _ask(self, *words: str, check: bool = True) -> bytes:
         if not self.directory.exists():
@@ -215,6 +222,8 @@ class Mirror:
         return RepositoryDamaged(f"Our mirror of {self.access.address} lacks objects. It has to be cloned anew.")
 
     def _unknown(self, text: str) -> str:
+        if is_full_id(text) and text.encode() in self._ask("for-each-ref", "--format=%(objectname)").split():
+            raise self._damaged()
         raise RevisionNotFound(
             f"{text} is not in {self.access.address}. Fetch the latest changes, or check the spelling."
         )
