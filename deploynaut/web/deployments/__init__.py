@@ -1,0 +1,1 @@
+"""The pages of one deployment: tiles, logs, abort, the live stream."""

@@ -1,0 +1,89 @@
+"""What a deployment's page says about it beside its tiles: commit, plan, snapshots, targets, messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from deploynaut.accounts.models import User
+from deploynaut.accounts.rights import UserRights
+from deploynaut.deployments.models import Deployment
+from deploynaut.engine.pipeline import Status
+from deploynaut.instances.models import Commit, Target
+from deploynaut.notify.models import Message
+from deploynaut.runs.models import StepRun
+from deploynaut.snapshots.models import Snapshot
+from deploynaut.web import abilities, looks
+from deploynaut.web.abilities import Ability
+from deploynaut.web.deployments.tiles import Tiles, tiles, usual_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Everything that the live part of the page shows, as of one moment."""
+
+    deployment: Deployment
+    commit: Commit | None
+    tiles: Tiles
+    abort: Ability
+    targets: tuple[Target, ...]
+    snapshots: tuple[Snapshot, ...]
+    messages: tuple[Message, ...]
+    now: datetime
+
+    @property
+    def look(self) -> looks.Look:
+        """The state in a word."""
+        return looks.of_status(self.deployment.run.status)
+
+    @property
+    def ended(self) -> bool:
+        """Nothing moves any more."""
+        return self.deployment.status.ended
+
+    @property
+    def seconds(self) -> int:
+        """How long it has taken."""
+        run = self.deployment.run
+        return max(0, int(((run.ended_at or self.now) - self.deployment.begun_at).total_seconds()))
+
+    @property
+    def percent(self) -> int:
+        """For the title."""
+        return 100 if self.ended else self.tiles.percent
+
+    @property
+    def sentence(self) -> str:
+        """What is going on, or how it ended, for people and screen readers."""
+        if self.ended:
+            return self.deployment.outcome or f"{self.look.word}."
+        if self.deployment.run.abort_by and self.deployment.status is not Status.ROLLING_BACK:
+            return f"{self.deployment.run.abort_by} asked to abort. The step in hand is being stopped."
+        current = self.tiles.current
+        if self.deployment.status is Status.ROLLING_BACK:
+            cause = self.deployment.run.cause.rstrip(".")
+            return f"{cause}. The site is being put back." if cause else "The site is being put back."
+        if current is None:
+            return "Waiting for a worker to take it." if self.deployment.status is Status.QUEUED else "Going on."
+        return f"{current.label} is {current.look.word.lower()}."
+
+
+def shown(deployment: Deployment, user: User, rights: UserRights, *, now: datetime) -> Shown:
+    """What this person sees of the deployment now. Seven queries at most."""
+    run = deployment.run
+    instance = deployment.environment.instance_id
+    return Shown(
+        deployment=deployment,
+        commit=Commit.objects.filter(instance=instance, hex=deployment.commit).first(),
+        tiles=tiles(run, usual=usual_seconds(deployment.environment_id), now=now),
+        abort=abilities.abort(user, rights, deployment),
+        targets=tuple(deployment.targets.all()),
+        snapshots=tuple(run.snapshots.all()),
+        messages=tuple(run.messages.select_related("user")),
+        now=now,
+    )
+
+
+def logs(deployment: Deployment) -> list[StepRun]:
+    """The steps that have a log: those that have begun."""
+    return list(deployment.run.steps.filter(begun_at__isnull=False).order_by("position"))

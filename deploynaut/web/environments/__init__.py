@@ -1,0 +1,1 @@
+"""The pages of an environment: what runs there, release, settings, targets."""

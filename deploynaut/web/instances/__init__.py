@@ -1,0 +1,1 @@
+"""The pages of instances: the list, one instance, its repository and revisions."""
