@@ -53,12 +53,12 @@ def fill(directory: Path, members: Iterable[Member], *, about: dict[str, str], g
 def read(directory: Path) -> tuple[dict[str, str], Manifest]:
     """What is noted about the package, and its manifest. Raises Damaged, FileNotFoundError."""
     try:
-        about = json.loads((directory / "about.json").read_text("utf-8"))
+        about = dict(json.loads((directory / "about.json").read_text("utf-8")))
         manifest = Manifest.parse((directory / "manifest").read_bytes())
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise Damaged(f"The package {directory.name} is damaged.") from error
-    if manifest.digest != directory.name:
-        raise Damaged(f"The manifest of package {directory.name} was altered.")
+    if manifest.digest != directory.name or about.get("seal") != _seal(about, (directory / "index").read_bytes()):
+        raise Damaged(f"What is noted about package {directory.name} was altered.")
     return about, manifest
 
 
@@ -147,9 +147,16 @@ def _close(directory: Path, entries: list[tuple[Entry, Slice]], about: dict[str,
     numbers = array("Q", (number for entry in manifest.entries for number in places[entry.path]))
     (directory / "manifest").write_bytes(manifest.text())
     (directory / "index").write_bytes(numbers.tobytes())
-    (directory / "about.json").write_text(json.dumps(about), "utf-8")
+    sealed = {**about, "seal": _seal(about, numbers.tobytes())}
+    (directory / "about.json").write_text(json.dumps(sealed), "utf-8")
     (directory / "checked").write_bytes(_signature(directory))
     return manifest
+
+
+def _seal(about: dict[str, str], index: bytes) -> str:
+    """Holds the notes and the index together."""
+    notes = {name: text for name, text in about.items() if name != "seal"}
+    return hashlib.sha256(json.dumps(notes, sort_keys=True).encode() + index).hexdigest()
 
 
 def _signature(directory: Path) -> bytes:
