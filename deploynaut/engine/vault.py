@@ -103,7 +103,7 @@ class WrongPurpose(VaultError):
 
 
 class BadKey(VaultError):
-    """Not an age recipient or identity."""
+    """Not an age recipient or identity, or not an SSH key line."""
 
 
 def _purpose(purpose: str) -> bytes:
@@ -224,16 +224,13 @@ def make_ssh_key(comment: str) -> tuple[bytes, str]:
 
 def fingerprint(public_line: str) -> str:
     """`SHA256:…` of a public line or a known_hosts key, as `ssh-keygen -l` shows it. Raises BadKey."""
-    words = public_line.split()
-    blob = next((word for word in words if word.startswith("AAAA")), "")
-    try:
+    blob = next((word for word in public_line.split() if word.startswith("AAAA")), "")
+    decoded = b""
+    with contextlib.suppress(ValueError):
         decoded = base64.b64decode(blob, validate=True)
-    except ValueError:
-        decoded = b""
     if not decoded:
         raise BadKey("This is not an SSH public key line. It looks like: ssh-ed25519 AAAA… comment")
-    digest = hashlib.sha256(decoded).digest()
-    return "SHA256:" + base64.b64encode(digest).decode("ascii").rstrip("=")
+    return "SHA256:" + base64.b64encode(hashlib.sha256(decoded).digest()).decode("ascii").rstrip("=")
 
 
 @contextlib.contextmanager

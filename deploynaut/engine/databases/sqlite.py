@@ -56,7 +56,8 @@ class SqliteDatabase:
         header = frame.finish(SnapshotDamaged)
         if header.inventory != inventory:
             raise SnapshotDamaged("The snapshot holds other tables than its record says. Nothing was touched.")
-        staging.end()
+        if header.inventory is not None:
+            staging.end()
         guard()
         log(f"{self.path} on {connection.name} is put back: {header.text()}")
         self._put_back(connection, header, log)
@@ -71,7 +72,10 @@ class SqliteDatabase:
             self._ask(connection, "remove", live, wait)
             return
         words = ("restore", live, self._work(connection, "restore"), wait)
-        there = _inventory(self._ask(connection, *words, stdin=header.line).text) or Inventory()
+        result = self._ask(connection, *words, stdin=header.line)
+        if result.errors:
+            log(result.errors.decode("utf-8", "replace").strip())
+        there = _inventory(result.text) or Inventory()
         # Rows may differ when something writes behind the screen: told, and no reason to keep the site closed.
         for difference in header.inventory.differences(there):
             log(f"differs from the snapshot already: {difference}")
@@ -118,17 +122,18 @@ class _Staging:
 
     def begin(self, header: Header) -> None:
         self._size = header.size
-        if header.inventory is not None:
-            self._send(b"", 0, self._size)
 
     def write(self, data: bytes) -> None:
         self._waiting += data
         if len(self._waiting) >= CHUNK:
-            self.end()
+            self._flush()
 
     def end(self) -> None:
-        """Sends what waits."""
-        if self._waiting:
-            self._send(bytes(self._waiting), self._sent, self._size)
-            self._sent += len(self._waiting)
-            self._waiting.clear()
+        """Sends the rest; an empty file too."""
+        if self._waiting or not self._sent:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._send(bytes(self._waiting), self._sent, self._size)
+        self._sent += len(self._waiting)
+        self._waiting.clear()

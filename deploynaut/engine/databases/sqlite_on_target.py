@@ -14,6 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import signal
 import sqlite3
 import stat
 import sys
@@ -27,6 +29,7 @@ BEGIN = b"deploynaut-sqlite-1 "
 END = b"\ndeploynaut-sqlite-end\n"
 BLOCK = 1 << 20
 SIBLINGS = ("-journal", "-wal", "-shm")
+NEW = ".deploynaut-new"
 
 
 class Refused(Exception):
@@ -37,38 +40,35 @@ def main(words: list[str]) -> int:
     os.umask(0o077)
     try:
         ACTS[words[0]](*words[1:])
-    except Refused as error:
-        return _say(str(error))
-    except sqlite3.Error as error:
-        return _say(f"{words[1]}: {error}")
+        return 0
+    except (Refused, sqlite3.Error) as error:
+        said = str(error) if isinstance(error, Refused) else f"{words[1]}: {error}"
     except OSError as error:
-        return _say(f"{error.filename or words[1]}: {error.strerror}")
-    return 0
+        said = f"{error.filename or words[1]}: {error.strerror}"
+    print(said, file=sys.stderr)
+    return 65
 
 
-def show(database: str, wait: str) -> None:
+def inventory(database: str, wait: str) -> None:
     if not os.path.exists(database):
         print("null")
         return
     with closing(_open(database, float(wait))) as connection:
-        print(json.dumps(inventory(connection)))
+        print(json.dumps(_counted(connection)))
 
 
 def dump(database: str, copy: str, wait: str) -> None:
+    # An abort ends us by this signal; the copy holds people's data and goes with us.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     out = sys.stdout.buffer
-    _forget(copy)
-    if not os.path.exists(database):
-        out.write(
-            BEGIN + json.dumps({"exists": False, "size": 0, "sha256": hashlib.sha256().hexdigest()}).encode() + b"\n"
-        )
-        out.write(END)
-        return
     try:
-        header = _copy(database, copy, float(wait))
+        _forget(copy)
+        nothing = {"exists": False, "size": 0, "sha256": hashlib.sha256().hexdigest()}
+        header = _copy(database, copy, float(wait)) if os.path.exists(database) else nothing
         out.write(BEGIN + json.dumps(header).encode() + b"\n")
-        with open(copy, "rb") as file:
-            for block in iter(lambda: file.read(BLOCK), b""):
-                out.write(block)
+        if header["exists"]:
+            with open(copy, "rb") as file:
+                shutil.copyfileobj(file, out, BLOCK)
         out.write(END)
         out.flush()
     finally:
@@ -83,7 +83,7 @@ def stage(staged: str, offset: str, total: str) -> None:
     with open(os.open(staged, flags, 0o600), "ab" if offset != "0" else "wb") as file:
         if os.fstat(file.fileno()).st_size != int(offset):
             raise Refused(f"{staged} is not the file that was begun. Start the restore again.")
-        file.writelines(iter(lambda: sys.stdin.buffer.read(BLOCK), b""))
+        shutil.copyfileobj(sys.stdin.buffer, file, BLOCK)
         file.flush()
         os.fsync(file.fileno())
 
@@ -94,27 +94,29 @@ def restore(database: str, staged: str, wait: str) -> None:
     try:
         _verify(staged, header)
         _room(real, header["size"] + (os.path.getsize(real) if os.path.exists(real) else 0))
-        if os.path.exists(real) and not _is_unusable(real):
+        if os.path.exists(real) and not _is_unusable(real, float(wait)):
             _into_live(real, staged, float(wait))
         else:
             _create(real, staged, header)
         with closing(_open(real, float(wait))) as connection:
-            print(json.dumps(inventory(connection)))
+            print(json.dumps(_counted(connection)))
     finally:
         _forget(staged)
+        _forget(real + NEW)
 
 
 def remove(database: str, wait: str) -> None:
     real = os.path.realpath(database)
-    if os.path.exists(real) and not _is_unusable(real):
+    if os.path.exists(real) and not _is_unusable(real, float(wait)):
         # First emptied in one transaction: whoever has the file open sees it empty, and a kill leaves old or nothing.
         with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
             empty.execute(f"PRAGMA page_size={_page_size(real, float(wait))}")
             _backup(empty, real, float(wait))
     _forget(real)
+    _forget(real + NEW)
 
 
-def inventory(connection: sqlite3.Connection) -> dict[str, Any]:
+def _counted(connection: sqlite3.Connection) -> dict[str, Any]:
     """Counted at one moment."""
     connection.execute("BEGIN")
     rows = connection.execute(
@@ -127,8 +129,9 @@ def inventory(connection: sqlite3.Connection) -> dict[str, Any]:
 
 
 def _count(connection: sqlite3.Connection, table: str) -> int:
+    name = table.replace('"', '""')
     try:
-        return int(connection.execute(f"SELECT count(*) FROM {_quoted(table)}").fetchone()[0])  # noqa: S608
+        return int(connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0])  # noqa: S608
     except sqlite3.OperationalError as error:
         # A virtual table whose module only the site has. Its shadow tables are counted like all others.
         if "no such module" in str(error):
@@ -136,23 +139,41 @@ def _count(connection: sqlite3.Connection, table: str) -> int:
         raise
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _copy(database: str, copy: str, wait: float) -> dict[str, Any]:
     _room(copy, os.path.getsize(database))
     os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     found = os.stat(database)
     with closing(_open(database, wait)) as live:
+        _begin_reading(live, database, wait)
         journal = live.execute("PRAGMA journal_mode").fetchone()[0]
         _backup(live, copy, wait)
     with closing(_open(copy, wait)) as saved:
         saved.execute("PRAGMA journal_mode=DELETE")
         _whole(saved, database)
-        content = inventory(saved)
+        content = _counted(saved)
     facts = {"exists": True, "inventory": content, "journal": journal, "mode": stat.S_IMODE(found.st_mode)}
     return dict(facts, size=os.path.getsize(copy), sha256=_digest(copy))
+
+
+def _begin_reading(connection: sqlite3.Connection, database: str, wait: float) -> None:
+    """SQLite's own waiting pauses for up to 0.1 s, in which busy writers come first again and again."""
+    until = time.monotonic() + wait
+    connection.execute("PRAGMA busy_timeout=0")
+    connection.execute("BEGIN")
+    while True:
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+        if time.monotonic() > until:
+            raise _in_use(database, wait)
+        time.sleep(0.002)
+
+
+def _in_use(database: str, wait: float) -> Refused:
+    return Refused(f"{database} is in use: its lock was not free within {wait:g} s. See which program holds it.")
 
 
 def _verify(staged: str, header: dict[str, Any]) -> None:
@@ -160,7 +181,7 @@ def _verify(staged: str, header: dict[str, Any]) -> None:
         raise Refused("The staged snapshot differs from the stored one: its checksum is another. Nothing was touched.")
     with closing(_open(staged, 5)) as connection:
         _whole(connection, "The staged snapshot")
-        if inventory(connection) != header["inventory"]:
+        if _counted(connection) != header["inventory"]:
             raise Refused("The staged snapshot holds other tables or rows than it should. Nothing was touched.")
 
 
@@ -172,11 +193,10 @@ def _whole(connection: sqlite3.Connection, what: str) -> None:
 
 def _into_live(real: str, staged: str, wait: float) -> None:
     # A live file in WAL mode takes pages of its own size only.
-    size = _page_size(real, wait)
     with closing(_open(staged, wait)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
-        if connection.execute("PRAGMA page_size").fetchone()[0] != size:
-            connection.execute(f"PRAGMA page_size={size}")
+        if connection.execute("PRAGMA page_size").fetchone()[0] != _page_size(real, wait):
+            connection.execute(f"PRAGMA page_size={_page_size(real, wait)}")
             connection.execute("VACUUM")
         _backup(connection, real, wait)
 
@@ -193,7 +213,7 @@ def _backup(source: sqlite3.Connection, path: str, wait: float) -> None:
 
     def waited(status: int, remaining: int, total: int) -> None:
         if status in (5, 6) and time.monotonic() > until:
-            raise Refused(f"{path} is in use: its lock was not free within {wait:g} s. See which program holds it.")
+            raise _in_use(path, wait)
 
     with closing(_open(path, wait)) as target:
         target.execute("PRAGMA synchronous=EXTRA")
@@ -203,16 +223,18 @@ def _backup(source: sqlite3.Connection, path: str, wait: float) -> None:
 
 def _create(real: str, staged: str, header: dict[str, Any]) -> None:
     """Where no usable database is: a complete file appears under its name at once."""
-    fresh = real + ".deploynaut-new"
+    fresh = real + NEW
     _forget(fresh)
     if os.path.exists(real):
         os.replace(real, real + ".damaged")
+        print(f"{real} was no usable database; it is kept as {real}.damaged", file=sys.stderr)
     with open(staged, "rb") as old, open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as new:
-        new.writelines(iter(lambda: old.read(BLOCK), b""))
+        shutil.copyfileobj(old, new, BLOCK)
     with closing(_open(fresh, 5)) as connection:
         connection.execute("PRAGMA journal_mode=WAL" if header["journal"] == "wal" else "PRAGMA journal_mode=DELETE")
     os.chmod(fresh, header["mode"])
-    _own_like_directory(fresh)
+    if os.geteuid() == 0:
+        os.chown(fresh, os.stat(os.path.dirname(real)).st_uid, os.stat(os.path.dirname(real)).st_gid)
     _sync(fresh)
     for sibling in SIBLINGS:  # a journal of the file that was there would be played into the new one
         _unlink(real + sibling)
@@ -221,15 +243,9 @@ def _create(real: str, staged: str, header: dict[str, Any]) -> None:
     _sync(os.path.dirname(real))
 
 
-def _own_like_directory(path: str) -> None:
-    if os.geteuid() == 0:
-        directory = os.stat(os.path.dirname(path))
-        os.chown(path, directory.st_uid, directory.st_gid)
-
-
-def _is_unusable(database: str) -> bool:
+def _is_unusable(database: str, wait: float) -> bool:
     try:
-        with closing(_open(database, 30)) as connection:
+        with closing(_open(database, wait)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
         raise
@@ -246,8 +262,7 @@ def _open(database: str, wait: float) -> sqlite3.Connection:
 
 
 def _room(path: str, size: int) -> None:
-    disk = os.statvfs(os.path.dirname(path))
-    needed, free = int(size * 1.3) + BLOCK, disk.f_bavail * disk.f_frsize
+    needed, free = int(size * 1.3) + BLOCK, shutil.disk_usage(os.path.dirname(path)).free
     if free < needed:
         raise Refused(f"{os.path.dirname(path)} has {free >> 20} MB free, {needed >> 20} MB are needed.")
 
@@ -279,18 +294,7 @@ def _sync(path: str) -> None:
         os.close(handle)
 
 
-def _say(text: str) -> int:
-    print(text, file=sys.stderr)
-    return 65
-
-
-ACTS: dict[str, Callable[..., None]] = {
-    "inventory": show,
-    "dump": dump,
-    "stage": stage,
-    "restore": restore,
-    "remove": remove,
-}
+ACTS: dict[str, Callable[..., None]] = {a.__name__: a for a in (inventory, dump, stage, restore, remove)}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
