@@ -175,9 +175,11 @@ def sshd(_shared_sshd: SshdHost) -> Iterator[SshdHost]:
 
 
 @pytest.fixture
-def own_sshd(sshd_hosts: SshdHosts) -> SshdHost:
+def own_sshd(sshd_hosts: SshdHosts) -> Iterator[SshdHost]:
     """A host of this test alone, for tests that stop it or change its settings."""
-    return sshd_hosts(1)[0]
+    host = sshd_hosts(1)[0]
+    yield host
+    host.close()
 
 
 def make_host(user: str) -> SshdHost:

@@ -149,11 +149,10 @@ class ProgramMissing(ConnectionFailed):
 
 
 def failed(command: Command, result: Result, *, host: str) -> CommandFailed:
-    """The error for a command that ended with another status than 0."""
-    last = result.errors.decode("utf-8", "replace").strip()[-2000:]
-    said = f" It said: {last}" if last else " It gave no reason."
-    shown = shorten(str(command), 300)
-    text = f"A command ended with status {result.status} on {host}: {shown}.{said}"
+    """The error for a command that ended with another status than 0. Its text holds the last line that was said."""
+    lines = result.errors.decode("utf-8", "replace").strip().splitlines()
+    said = f" It said: {shorten(lines[-1], 300)}" if lines else " It gave no reason."
+    text = f"A command ended with status {result.status} on {host}: {shorten(str(command), 300)}.{said}"
     return CommandFailed(text, host=host, status=result.status, errors=result.errors[-KEPT_TAIL:])
 
 
@@ -167,3 +166,8 @@ def shorten(text: str, limit: int) -> str:
     line = "".join(character if character.isprintable() else " " for character in text)
     line = " ".join(line.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def quoted(text: str) -> str:
+    """What others wrote, every line of it marked with `| `, so that none is read as a line of ours in a log."""
+    return "\n".join(f"| {line}" for line in text.splitlines() or [""])

@@ -168,6 +168,7 @@ enter() {
   [ "$value" = "$token" ] || finish fenced "$value"
 }
 
+# (Its redirections are made by exec: on a function call dash keeps copies of what it replaces, lock and output too.)
 # Feed the command its payload, then wait for the input to end. A payload cut short never looks complete: the command
 # is ended before its input is closed.
 watch() {
@@ -221,11 +222,11 @@ supervise() {
   if [ "$size" -ge 0 ]; then
     pipe=$room/tmp/in.$id
     mkfifo -m 600 "$pipe" || finish unfit fifo
-    watch <&3 >"$pipe" 2>/dev/null 9>&- &
+    ( exec 9>&- <&3 3<&- 2>/dev/null >"$pipe" && watch ) &
     watcher=$!
     start <"$pipe" &
   else
-    watch <&3 >/dev/null 2>&1 9>&- &
+    ( exec 9>&- <&3 3<&- 2>/dev/null >/dev/null && watch ) &
     watcher=$!
     start </dev/null &
   fi

@@ -75,8 +75,10 @@ class Framed:
         self._held += chunk
         if not self.begun and not self._find_begin():
             return
-        if len(self._held) > _LONGEST_END:
-            self._pass_on(len(self._held) - _LONGEST_END)
+        at = self._held.find(self._mark)
+        while at >= 0 and len(self._held) - at > _LONGEST_END:
+            at = self._held.find(self._mark, at + 1)
+        self._pass_on(at if at >= 0 else len(self._held) - self._overlap())
 
     def deafen(self) -> None:
         """From now on only the marks matter: what lies between them is thrown away."""
@@ -102,6 +104,11 @@ class Framed:
         if mark:
             self.begun, self._held = True, rest
         return self.begun
+
+    def _overlap(self) -> int:
+        """How many of the last bytes may be the beginning of the mark; all others are passed on at once."""
+        longest = min(len(self._held), len(self._mark) - 1)
+        return next((size for size in range(longest, 0, -1) if self._held.endswith(self._mark[:size])), 0)
 
     def _pass_on(self, count: int) -> None:
         passed, self._held = self._held[:count], self._held[count:]

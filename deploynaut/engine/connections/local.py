@@ -32,7 +32,7 @@ tries=0
 while kill -s 0 -- "-$group"; do
   tries=$((tries + 1))
   [ "$tries" -lt 50 ] || kill -s KILL -- "-$group"
-  [ "$tries" -lt 700 ] || exit 1
+  [ "$tries" -lt 60 ] || exit 1
   sleep 0.1
 done
 """

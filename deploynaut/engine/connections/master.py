@@ -74,7 +74,7 @@ _OPTIONS = (
     "IdentityAgent=none",
     "KbdInteractiveAuthentication=no",
     "KexAlgorithms=^curve25519-sha256,curve25519-sha256@libssh.org",
-    "LogLevel=ERROR",
+    "LogLevel=INFO",
     "NoHostAuthenticationForLocalhost=no",
     "PasswordAuthentication=no",
     "PermitLocalCommand=no",
@@ -187,7 +187,7 @@ def _attempt(host: Host, *, key: bytes, directory: Path, guard: Guard) -> Master
             master.close()
             raise
         master.close()
-        errors.seek(0)
+        errors.seek(max(errors.seek(0, os.SEEK_END) - 16_384, 0))
         return errors.read(16_384).decode("utf-8", "replace") or "Connection closed before the log-in."
 
 
