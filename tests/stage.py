@@ -6,6 +6,7 @@ them is read by witnesses outside: a prober on the site, the journal on the targ
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -32,6 +33,10 @@ class Never(AssertionError):
     """What the test waited for did not come."""
 
 
+class Refused(Exception):
+    """Deploynaut said no to a wish; the text says why."""
+
+
 def wait_until(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
     """The first true value of the condition. Raises Never after `seconds`."""
     until = time.monotonic() + seconds
@@ -49,6 +54,7 @@ class Stage:
     data: Path
     extra: Mapping[str, str] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _clerk: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
         self.demo = Demo(self.data)
@@ -60,6 +66,7 @@ class Stage:
         self.data.mkdir(parents=True, exist_ok=True)
         self.demo.settle()
         self.manage("migrate", "--verbosity=0")
+        self.manage("collectstatic", "--verbosity=0", "--no-input")
         self.manage("demo")
 
     def manage(self, *words: str) -> str:
@@ -105,6 +112,15 @@ class Stage:
             case _:
                 return [sys.executable, "demo/server.py", "--base", str(self.demo.base(name)), "--port", port]
 
+    def spawn(self, name: str, *words: str) -> subprocess.Popen[bytes]:
+        """Another process of this installation: a second worker, the server of another site."""
+        with (self.data / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, *words], cwd=PROJECT, env=self.environment(), stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        return self.processes[name]
+
     def _answers(self, name: str) -> bool:
         assert self.processes[name].poll() is None, (self.data / f"{name}.log").read_text()
         try:
@@ -120,6 +136,9 @@ class Stage:
 
     def stop(self) -> None:
         """End everything that this stage started."""
+        if self._clerk is not None:
+            self._clerk.kill()
+            self._clerk.wait()
         for process in self.processes.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -135,6 +154,29 @@ class Stage:
     def person(self, who: str) -> Person:
         """Somebody of the demo, logged in."""
         return Person(self.demo.url("web"), PEOPLE[who], self.demo.password)
+
+    def clerk(self, act: str, **words: Any) -> Any:
+        """The same through the verbs, for stories that are not about pages. Raises Refused."""
+        if self._clerk is None:
+            with (self.data / "clerk.log").open("ab") as log:
+                self._clerk = subprocess.Popen(
+                    [sys.executable, "-m", "tests.clerk"], cwd=PROJECT, env=self.environment(), bufsize=0,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True,
+                )  # fmt: skip
+        assert self._clerk.stdin and self._clerk.stdout
+        self._clerk.stdin.write(json.dumps({"act": act, "words": words}).encode() + b"\n")
+        answer = json.loads(self._clerk.stdout.readline() or '{"refused": "the clerk has died"}')
+        if "refused" in answer:
+            raise Refused(answer["refused"])
+        return answer["ok"]
+
+    def begin(self, by: str, value: str, *, environment: str = "uat", who: str = "Rob") -> int:
+        """Begin the release process; the number of the deployment."""
+        return int(self.clerk("begin", environment=environment, by=by, value=value, who=who))
+
+    def release(self, by: str, value: str, *, environment: str = "uat", seconds: float = 60) -> str:
+        """Begin, and the word with which it ended."""
+        return self.wait_for_end(self.begin(by, value, environment=environment), environment, seconds=seconds)
 
     # --- the record (read alone) -------------------------------------------------------------------------------------
 
@@ -181,6 +223,19 @@ class Stage:
         lines = f"{RECORD} JOIN runs_logchunk l ON l.run_id=d.run_id"
         sql = f"SELECT l.text FROM {lines} WHERE e.name=? AND d.number=? ORDER BY l.id"
         return "".join(text for (text,) in self.ask(sql, environment, number))
+
+    def outcome(self, number: int, environment: str = "uat") -> str:
+        """The sentence with which a deployment ended."""
+        sql = f"SELECT d.outcome FROM {RECORD} WHERE e.name=? AND d.number=?"
+        return str(self.ask(sql, environment, number)[0][0])
+
+    def token(self, environment: str = "uat") -> int:
+        """The fence token of the environment's hold."""
+        sql = (
+            "SELECT h.token FROM runs_hold h JOIN instances_environment e ON h.key='environment:' || e.id"
+            " WHERE e.name=?"
+        )
+        return int(self.ask(sql, environment)[0][0])
 
     def commit(self, name: str) -> str:
         """The full id of a branch or tag of the demo's repository."""

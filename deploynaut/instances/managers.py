@@ -51,7 +51,7 @@ class InstanceManager(models.Manager["Instance"]):
         return instance
 
     @transaction.atomic
-    def confirm_host_key(self, instance: Instance, *, fingerprint: str, by: User, now: datetime) -> None:
+    def confirm(self, instance: Instance, *, fingerprint: str, by: User, now: datetime) -> None:
         """A person says that this is the key of the repository's server: it is pinned, and fetches may begin.
 
         Raises NotAllowed; ValidationError when another key has been seen since the page was shown.

@@ -79,7 +79,12 @@ class Environment(models.Model):
     objects = EnvironmentManager()
 
     class Meta:
-        ordering: ClassVar = ["instance", "kind", "name"]
+        # The way of a release: test, UAT, production.
+        ordering: ClassVar = [
+            "instance",
+            models.Case(models.When(kind="test", then=0), models.When(kind="uat", then=1), default=2),
+            "name",
+        ]
         constraints: ClassVar = [models.UniqueConstraint(fields=["instance", "name"], name="one_name_an_instance")]
 
     def __str__(self) -> str:

@@ -37,16 +37,12 @@ def _connection(target: Target, run: Run, work: Work) -> Connection:
         return Local(base=target.base, token=work.token, run=run.title, guard=work.session.guard)
     if not target.host_key:
         raise StepFailed(f"The host key of {target} has not been confirmed. Compare its fingerprint and confirm it.")
-    key = _key(target.environment)
-    for line in key.decode().splitlines():
-        if len(line) > 40:
-            work.mask(line)
     return OpenSSH(
         host=Host(target.address, target.port, target.user, target.host_key),
         base=target.base,
         token=work.token,
         run=run.title,
-        key=key,
+        key=_key(target.environment),
         directory=secrets.scratch(),
         guard=work.session.guard,
     )

@@ -9,6 +9,7 @@ from django.conf import settings
 from deploynaut.engine import connections
 from deploynaut.engine.vault import Opener, Seal, fingerprint, make_master_key, make_ssh_key, self_test, sweep
 from deploynaut.instances.models import KeyPair
+from deploynaut.runs.subjects import Work
 
 
 def seal() -> Seal:
@@ -33,6 +34,14 @@ def private_key(owner: str, owner_id: int) -> bytes | None:
     """The private half of an owner's key pair, opened into memory; None while it is being made."""
     pair = KeyPair.objects.filter(owner=owner, owner_id=owner_id).first()
     return opener().open(pair.sealed, purpose=pair.purpose) if pair and pair.sealed else None
+
+
+def hide(work: Work, *owners: tuple[str, int]) -> None:
+    """Have the log mask what this work must never show: its owners' private keys, and the installation's secrets."""
+    keys = (private_key(*owner) for owner in owners)
+    own = (opener().identity, settings.SECRET_KEY, settings.EMAIL_HOST_PASSWORD)
+    for secret in (*(key.decode() for key in keys if key), *own):
+        work.mask(secret)
 
 
 def make_pair(pair: KeyPair) -> tuple[str, str, str]:

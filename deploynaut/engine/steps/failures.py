@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from deploynaut.engine.connections.base import ConnectionFailed, Fenced
+from deploynaut.engine.connections.base import CommandFailed, ConnectionFailed, Fenced, shorten
 from deploynaut.engine.databases import DatabaseFailed
 from deploynaut.engine.databases.files import SnapshotExists
 from deploynaut.engine.packages import BadManifest, BuildFailed, Damaged, ReleaseError, StoreFull
@@ -38,3 +38,9 @@ def in_words(what: str) -> Iterator[None]:
         raise
     except FORESEEN as error:
         raise StepFailed(f"{what}: {error}") from error
+
+
+def last_words(error: CommandFailed) -> str:
+    """The last line that a command wrote to its errors; the log of the step has the others."""
+    lines = error.errors.decode("utf-8", "replace").strip().splitlines()
+    return shorten(lines[-1], 300) if lines else "it gave no reason"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from deploynaut.engine.connections.base import CommandFailed
 from deploynaut.engine.pipeline import Mark
 from deploynaut.engine.shell import command
 from deploynaut.engine.steps import screen
 from deploynaut.engine.steps.base import OnInterrupt, StepContext, StepFailed, StepResult
-from deploynaut.engine.steps.failures import in_words
+from deploynaut.engine.steps.failures import in_words, last_words
 from deploynaut.engine.steps.links import switch_all
 from deploynaut.engine.steps.served import wait_for_release
 from deploynaut.engine.steps.site_work import Lines, reload_servers, resume_work
@@ -54,8 +55,12 @@ def _migrate(context: StepContext) -> bool:
     host = context.once
     migrate = command(*words).in_directory(f"releases/{context.number}").with_environment(PYTHONDONTWRITEBYTECODE="1")
     context.log(f"{host.name}: {command(*words)}")
-    with Lines(context.log) as lines:
-        host.connection.run(migrate, timeout=_limit(context), output=lines.hear)
+    try:
+        with Lines(context.log) as lines:
+            host.connection.run(migrate, timeout=_limit(context), output=lines.hear)
+    except CommandFailed as error:
+        # The command line of ours says nothing to a person; what the site's own program said last does.
+        raise StepFailed(f"The migration failed on {host.name} (status {error.status}): {last_words(error)}") from error
     return True
 
 

@@ -77,7 +77,11 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "ordering": ["instance", "kind", "name"],
+                "ordering": [
+                    "instance",
+                    models.Case(models.When(kind="test", then=0), models.When(kind="uat", then=1), default=2),
+                    "name",
+                ],
             },
         ),
         migrations.CreateModel(

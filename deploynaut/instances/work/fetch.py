@@ -9,6 +9,7 @@ from deploynaut.engine.steps.base import StepFailed, StepResult
 from deploynaut.instances import index
 from deploynaut.instances.fetching import mirror_of
 from deploynaut.instances.models import Instance
+from deploynaut.instances.secrets import hide
 from deploynaut.runs.models import Run
 from deploynaut.runs.subjects import Work
 
@@ -16,6 +17,7 @@ from deploynaut.runs.subjects import Work
 def fetch(run: Run, work: Work) -> StepResult:
     """`git fetch`, then the index; the log shows git's progress, not more than a line a second."""
     instance = Instance.objects.get(pk=run.subject_id)
+    hide(work, ("instance", instance.pk))
     work.log(f"fetching {instance.repository}")
     try:
         mirror = mirror_of(instance)

@@ -8,13 +8,14 @@ from deploynaut.engine.steps.check import check_connection
 from deploynaut.engine.steps.set_up import set_up_target
 from deploynaut.instances.models import Target
 from deploynaut.instances.reach import reached
+from deploynaut.instances.secrets import hide
 from deploynaut.runs.models import Run
 from deploynaut.runs.subjects import Work
 
 
 def set_up(run: Run, work: Work) -> StepResult:
     """Lay out release 0; repeated on a target that is set up, it changes nothing."""
-    target = _target(run)
+    target = _target(run, work)
     try:
         (host,) = reached([target], run=run, work=work)
         facts = set_up_target(host, recipe=target.environment.make_recipe(), log=work.log)
@@ -26,7 +27,7 @@ def set_up(run: Run, work: Work) -> StepResult:
 
 def check(run: Run, work: Work) -> StepResult:
     """Check connection: every line is asked of the host; one that fails fails the check."""
-    target = _target(run)
+    target = _target(run, work)
     try:
         (host,) = reached([target], run=run, work=work)
         lines = check_connection(host, recipe=target.environment.make_recipe(), log=work.log)
@@ -38,5 +39,7 @@ def check(run: Run, work: Work) -> StepResult:
     return StepResult(f"all {len(lines)} checks passed")
 
 
-def _target(run: Run) -> Target:
-    return Target.objects.select_related("environment__instance").get(pk=run.subject_id)
+def _target(run: Run, work: Work) -> Target:
+    target = Target.objects.select_related("environment__instance").get(pk=run.subject_id)
+    hide(work, ("environment", target.environment_id))
+    return target

@@ -95,7 +95,7 @@ def test_a_failed_migration_puts_code_and_data_back(live: Environment) -> None:
     assert deployment.go() is Status.ROLLED_BACK, deployment.text
     assert is_open(live.host, release=1)
     assert live.host.content() == before
-    assert "The release failed" in deployment.state.cause
+    assert "The migration failed on web1 (status 1): sqlite3.IntegrityError" in deployment.state.cause
     assert deployment.facts["back:roll_back"]["database"] == "restored"
     assert deployment.notices == ["rollback begun", "rolled back"]
 

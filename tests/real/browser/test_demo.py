@@ -36,7 +36,7 @@ class Running:
         page.goto(self.address)
         page.get_by_label("E-mail").first.fill(self.people[who])
         page.get_by_label("Password").first.fill(self.password)
-        page.get_by_role("button", name=re.compile("log in", re.I)).click()
+        page.get_by_role("button", name="Log in", exact=True).click()
         expect(page.get_by_role("link", name=re.compile("instances", re.I)).first).to_be_visible()
 
 
