@@ -12,7 +12,8 @@ from deploynaut.deployments.models import Deployment
 from deploynaut.engine.pipeline import Claimed, Event, Mark, TaskFailed, TaskSucceeded
 from deploynaut.instances.models import BranchCommit, Commit, Environment, Instance, KeyPair, Ref, Target
 from deploynaut.instances.revisions import By, Revision
-from deploynaut.runs.models import LogChunk, Run, StepFacts, stamped
+from deploynaut.runs.log_text import stamped
+from deploynaut.runs.models import LogChunk, Run, StepFacts
 
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 PASSWORD = "four calm otters swim"
@@ -26,16 +27,13 @@ def make_user(name: str = "Rob", *roles: Role, instance: Instance | None = None,
     user = User.objects.filter(email=email).first()
     user = user or User.objects.create_person(email=email, name=name, password=PASSWORD, now=NOW)
     for role in roles:
-        where = {} if role is Role.ADMINISTRATOR else _where(instance, at)
-        Grant.objects.give(by=None, to=user, role=role, now=NOW, **where)
+        _give(user, role, instance, at)
     return user
 
 
-def _where(instance: Instance | None, at: Environment | None) -> dict[str, int]:
-    if at is not None:
-        return {"instance": at.instance_id, "environment": at.pk}
-    assert instance is not None
-    return {"instance": instance.pk}
+def _give(user: User, role: Role, instance: Instance | None, at: Environment | None) -> None:
+    place = None if role is Role.ADMINISTRATOR else (at.instance_id if at else instance.pk if instance else None)
+    Grant.objects.give(by=None, to=user, role=role, now=NOW, instance=place, environment=at.pk if at else None)
 
 
 def make_instance(name: str = "acme", *, fetched: bool = True, keyed: bool = True) -> Instance:
@@ -61,7 +59,9 @@ def make_key(owner: str, pk: int) -> None:
     pair.update(public=f"{HOST_KEY} deploynaut", fingerprint="SHA256:u3Qx0y2nM0i7m5m9c1r8kq", sealed="x", made_at=NOW)
 
 
-def make_commit(instance: Instance, subject: str = "Change a word", *, author: str = "Rob", at: datetime = NOW) -> Commit:
+def make_commit(
+    instance: Instance, subject: str = "Change a word", *, author: str = "Rob", at: datetime = NOW
+) -> Commit:
     """A commit of the index."""
     number = next(_numbers)
     return Commit.objects.create(
@@ -159,8 +159,9 @@ class Story:
 
     def log(self, text: str) -> LogChunk:
         """A line of the step in hand."""
-        run = self.run
-        step = run.steps.get(position=run.state().position)
+        run, position = self.run, self.run.state().position
+        assert position is not None
+        step = run.steps.get(position=position)
         return LogChunk.objects.create(run=run, step=step, at=self.now, text=stamped(text, now=self.now))
 
     def do(self, *, fail: str = "", mark: Mark | None = None) -> None:

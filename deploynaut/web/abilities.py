@@ -58,10 +58,10 @@ def edit(user: User, rights: UserRights, environment: Environment) -> Ability:
     return _refused(user, rights, Right.EDIT_ENVIRONMENT, environment)
 
 
-def fetch(user: User, rights: UserRights, instance: Instance) -> Ability:
-    """Fetch latest changes."""
+def fetch(user: User, rights: UserRights, instance: Instance, *, unknown: bool) -> Ability:
+    """Fetch latest changes. `unknown`: the host key of the repository's server waits for a person."""
     if rights.may(Right.FETCH, instance=instance.pk):
-        return Ability()
+        return Ability("The repository's server must be confirmed first." if unknown else "")
     return _words(NotAllowed(user, Right.FETCH, instance=instance.pk, environment=None, place=instance.name))
 
 

@@ -41,8 +41,15 @@ def _stuck(rights: UserRights) -> list[Item]:
 
 
 def _hosts(rights: UserRights) -> list[Item]:
-    mine = rights.environments(Right.EDIT_ENVIRONMENT, instance="environment__instance_id", environment="environment_id")
-    seen = Target.objects.filter(mine, host_key="").exclude(host_key_seen="").select_related("environment__instance")
+    mine = rights.environments(
+        Right.EDIT_ENVIRONMENT, instance="environment__instance_id", environment="environment_id"
+    )
+    seen = (
+        Target.objects.filter(mine, host_key="")
+        .exclude(host_key_seen="")
+        .select_related("environment__instance")
+        .order_by("pk")
+    )
     return [
         Item(
             what=f"{target} wants to join {target.environment}",
@@ -79,5 +86,3 @@ def _undelivered(rights: UserRights) -> list[Item]:
         )
         for one in runs
     ]
-
-

@@ -28,7 +28,9 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """404; also for what this person may not see."""
-    words = "There is nothing at this address, or it is not for you to see. Check the spelling, or ask who sent you here."
+    words = (
+        "There is nothing at this address, or it is not for you to see. Check the spelling, or ask who sent you here."
+    )
     return _page(request, 404, "Not found", words)
 
 

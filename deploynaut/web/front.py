@@ -18,12 +18,13 @@ def front(request: HttpRequest) -> HttpResponse:
     mine = scope.deployments(rights)
     recent = list(mine.filter(active=False).order_by("-run__ended_at", "-pk")[:RECENT])
     running = list(mine.filter(active=True).order_by("begun_at"))
+    waiting = attention.items(rights)
     context = {
         "running": running,
-        "attention": attention.items(rights),
+        "attention": waiting,
+        "urgent": any(item.bad for item in waiting),
         "recent": recent,
         "subjects": overview.commit_subjects([*running, *recent]),
         "instances": scope.instances(rights).count(),
     }
     return render(request, "web/front.html", context)
-

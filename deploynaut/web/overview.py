@@ -70,7 +70,8 @@ def rows(environments: Iterable[Environment]) -> list[Row]:
     ]
 
 
-_ORDER = {"production": 0, "uat": 1, "test": 2}
+_ORDER = {"test": 0, "uat": 1, "production": 2}
+"""The way of a release."""
 
 
 def _subject(subjects: dict[tuple[int, str], str], live: Deployment | None) -> str:

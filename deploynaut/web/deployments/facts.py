@@ -65,7 +65,12 @@ class Shown:
             return f"{cause}. The site is being put back." if cause else "The site is being put back."
         if current is None:
             return "Waiting for a worker to take it." if self.deployment.status is Status.QUEUED else "Going on."
-        return f"{current.label} is {current.look.word.lower()}."
+        return f"{current.label}: {current.look.word.lower()}."
+
+    @property
+    def rest(self) -> str:
+        """The sentence as it is read next to the badge, which has said its first word already."""
+        return self.sentence.removeprefix(f"{self.look.word}. ")
 
 
 def shown(deployment: Deployment, user: User, rights: UserRights, *, now: datetime) -> Shown:
@@ -77,7 +82,7 @@ def shown(deployment: Deployment, user: User, rights: UserRights, *, now: dateti
         commit=Commit.objects.filter(instance=instance, hex=deployment.commit).first(),
         tiles=tiles(run, usual=usual_seconds(deployment.environment_id), now=now),
         abort=abilities.abort(user, rights, deployment),
-        targets=tuple(deployment.targets.all()),
+        targets=tuple(deployment.targets.order_by("pk")),
         snapshots=tuple(run.snapshots.all()),
         messages=tuple(run.messages.select_related("user")),
         now=now,

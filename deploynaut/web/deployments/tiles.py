@@ -29,6 +29,14 @@ class Tile:
     usual: int | None
     column: int = 0
     who: str = ""
+    first_cause: str = ""
+
+    @property
+    def say(self) -> str:
+        """What it has to tell: why it failed, or what came of it. The way back does not repeat what it is there for."""
+        if self.step.error:
+            return "Failed too: its log says why." if self.step.error == self.first_cause else self.step.error
+        return self.step.summary or self.who
 
     @property
     def busy(self) -> bool:
@@ -86,12 +94,16 @@ def tiles(run: Run, *, usual: Mapping[str, int], now: datetime) -> Tiles:
     back = [step for step in steps if step.back]
     under = min(_failed_column(forward), max(1, len(forward) - len(back) + 1))
     return Tiles(
-        forward=tuple(_tile(step, usual, now, column=i + 1, stopped=stopped) for i, step in enumerate(forward)),
-        back=tuple(_tile(step, usual, now, column=under + i, stopped=stopped) for i, step in enumerate(back)),
+        forward=tuple(
+            _tile(step, usual, now, column=i + 1, stopped=stopped, cause="") for i, step in enumerate(forward)
+        ),
+        back=tuple(
+            _tile(step, usual, now, column=under + i, stopped=stopped, cause=run.cause) for i, step in enumerate(back)
+        ),
     )
 
 
-def _tile(step: StepRun, usual: Mapping[str, int], now: datetime, *, column: int, stopped: str) -> Tile:
+def _tile(step: StepRun, usual: Mapping[str, int], now: datetime, *, column: int, stopped: str, cause: str) -> Tile:
     return Tile(
         step=step,
         label=looks.label(step.kind, back=step.back),
@@ -99,6 +111,7 @@ def _tile(step: StepRun, usual: Mapping[str, int], now: datetime, *, column: int
         seconds=_seconds(step, now),
         usual=usual.get(f"back:{step.kind}" if step.back else step.kind),
         column=min(column, 7),
+        first_cause=cause,
         who=stopped if step.status == StepStatus.STOPPED else "",
     )
 

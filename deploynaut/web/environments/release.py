@@ -56,7 +56,13 @@ class Release(View):
         return redirect(deployment)
 
     def _again(
-        self, request: HttpRequest, rights: UserRights, environment: Environment, more: Mapping[str, Any], *, status: int
+        self,
+        request: HttpRequest,
+        rights: UserRights,
+        environment: Environment,
+        more: Mapping[str, Any],
+        *,
+        status: int,
     ) -> HttpResponse:
         by = request.POST.get("by", "")
         chosen = {"by": by if by in WAYS else "branch", **{way: request.POST.get(way, "")[:300] for way in WAYS}}

@@ -15,6 +15,7 @@ from django.views import View
 from deploynaut.accounts.clock import now
 from deploynaut.accounts.rights import require
 from deploynaut.accounts.roles import Right
+from deploynaut.engine.recipes import known
 from deploynaut.instances.managers import require_edit
 from deploynaut.instances.models import Environment, Instance, Kind
 from deploynaut.web import abilities, scope
@@ -65,7 +66,7 @@ def _form(
     *,
     status: int = 200,
 ) -> HttpResponse:
-    context = {"instance": instance, "values": values, "problems": wrong, "kinds": Kind.choices, "recipes": RECIPES}
+    context = {"instance": instance, "values": values, "problems": wrong, "kinds": Kind.choices, "recipes": _recipes()}
     return render(request, "web/environments/create.html", context, status=status)
 
 
@@ -114,12 +115,17 @@ class Settings(View):
             "edit": edit,
             "values": values,
             "problems": wrong,
-            "recipes": RECIPES,
+            "recipes": _recipes(),
         }
         return render(request, "web/environments/settings.html", context, status=status)
 
 
-RECIPES = (("plain", "plain: files as they are in the repository, maintenance by a flag file"),)
+WORDS = {"plain": "plain: files as they are in the repository, maintenance by a flag file"}
+
+
+def _recipes() -> list[tuple[str, str]]:
+    """The kinds of site there are, with a few words on those of the house."""
+    return [(name, WORDS.get(name, name)) for name in sorted(known())]
 
 
 def _stored(environment: Environment) -> dict[str, str]:

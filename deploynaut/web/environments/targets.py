@@ -64,7 +64,7 @@ _CHECKED = {True: looks.Look("Connection checked", "check", "good"), False: look
 
 def shown(environment: Environment) -> list[Shown]:
     """All targets of an environment. Three queries."""
-    targets = list(environment.targets.all())
+    targets = list(environment.targets.order_by("pk"))
     newest: dict[int, Run] = {}
     for run in Run.objects.filter(kind__in=KINDS, subject_id__in=[one.pk for one in targets]).order_by("pk"):
         newest[run.subject_id] = run

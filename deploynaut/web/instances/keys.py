@@ -34,12 +34,15 @@ FORGES = (
             "Open the repository, then Settings → Deploy keys → Add deploy key.",
             "Paste the key and leave “Allow write access” off.",
         ),
-        "GitHub takes a deploy key on one repository only. With private modules, add the key to a machine user that may "
-        "read all of them.",
+        "GitHub takes a deploy key on one repository only. With private modules, add the key to a machine user that "
+        "may read all of them.",
     ),
     Forge(
         "Bitbucket",
-        ("Open the repository, then Repository settings → Access keys → Add key.", "Paste the key; it can read, not write."),
+        (
+            "Open the repository, then Repository settings → Access keys → Add key.",
+            "Paste the key; it can read, not write.",
+        ),
     ),
     Forge(
         "Gitea",

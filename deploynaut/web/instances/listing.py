@@ -29,7 +29,9 @@ def instances(request: HttpRequest) -> HttpResponse:
     rights = scope.rights_of(request)
     found = page(request, scope.instances(rights), size=PAGE)
     environments = scope.environments(rights).filter(instance__in=[one.pk for one in found])
-    grouped = {key: list(rows) for key, rows in groupby(overview.rows(environments), lambda r: r.environment.instance_id)}
+    grouped = {
+        key: list(rows) for key, rows in groupby(overview.rows(environments), lambda r: r.environment.instance_id)
+    }
     context = {
         "page": found,
         "table": [(instance, grouped.get(instance.pk, [])) for instance in found],

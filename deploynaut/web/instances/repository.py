@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from django.contrib import messages
@@ -28,6 +29,7 @@ class Repository:
 
     instance: Instance
     run: Run | None
+    scan: Run | None
     line: str
     fetch: Ability
     confirm: Ability
@@ -35,8 +37,24 @@ class Repository:
 
     @property
     def busy(self) -> bool:
+        """A fetch, or the look-up of the server's key, has not ended."""
+        return self.fetching or self.scanning
+
+    @property
+    def fetching(self) -> bool:
         """A fetch has not ended."""
         return self.run is not None and not self.run.ended
+
+    @property
+    def scanning(self) -> bool:
+        """The server's key is being looked up."""
+        return self.scan is not None and not self.scan.ended
+
+    @property
+    def scan_error(self) -> str:
+        """Why the server's key could not be looked up."""
+        needed = not self.instance.repository_host_key and not self.host_keys
+        return self.scan.cause if needed and self.scan is not None and self.scan.status == Status.FAILED else ""
 
     @property
     def error(self) -> str:
@@ -50,13 +68,15 @@ def repository(request: HttpRequest, rights: UserRights, instance: Instance) -> 
     """The part as this person sees it. Two queries, more when something is refused."""
     user = scope.person(request)
     run = latest_fetch(instance)
+    host_keys = () if instance.repository_host_key else tuple(keys.seen(instance.repository_host_key_seen))
     return Repository(
         instance=instance,
         run=run,
         line=_last_line(run) if run is not None and not run.ended else "",
-        fetch=abilities.fetch(user, rights, instance),
+        scan=Run.objects.filter(kind="repository_scan", subject_id=instance.pk).order_by("-pk").first(),
+        fetch=abilities.fetch(user, rights, instance, unknown=bool(host_keys)),
         confirm=abilities.add_environment(user, rights, instance),
-        host_keys=() if instance.repository_host_key else tuple(keys.seen(instance.repository_host_key_seen)),
+        host_keys=host_keys,
     )
 
 
@@ -82,10 +102,9 @@ def fetch(request: HttpRequest, instance: str) -> HttpResponse:
     """Fetch latest changes."""
     rights = scope.rights_of(request)
     found = scope.instance(rights, instance)
-    try:
+    # While one is running, what was wished for is being done; the page shows it.
+    with suppress(AlreadyFetching):
         begin_fetch(found, by=scope.person(request), now=now())
-    except AlreadyFetching:
-        pass  # What was wished for is being done; the page shows it.
     return redirect(f"{reverse('instance', args=[found.name])}#repository")
 
 

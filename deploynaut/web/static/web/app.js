@@ -9,11 +9,11 @@ function say(words) {
 // Copy buttons: there only where they can work.
 function showCopyButtons(root) {
   if (!navigator.clipboard) return;
-  for (const button of root.querySelectorAll("button.copy[hidden]")) button.hidden = false;
+  for (const button of root.querySelectorAll("button[data-copy][hidden]")) button.hidden = false;
 }
 
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest?.("button.copy");
+  const button = event.target.closest?.("button[data-copy]");
   if (button) {
     await navigator.clipboard.writeText(button.dataset.copy);
     button.dataset.done = "";
