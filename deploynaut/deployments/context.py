@@ -13,13 +13,15 @@ from deploynaut.engine.packages import PackageStore
 from deploynaut.engine.steps.base import KnownGood, StepContext, StepFailed, TargetHost
 from deploynaut.instances.fetching import mirror_of
 from deploynaut.instances.reach import reached
-from deploynaut.instances.secrets import opener
+from deploynaut.instances.secrets import hide, opener
 from deploynaut.runs.models import Run, StepRun
 from deploynaut.runs.subjects import Work
 
 
 def context(deployment: Deployment, run: Run, step: StepRun, work: Work) -> StepContext:
     """The context of one step. A host that cannot be reached is a StepFailed."""
+    where = deployment.environment
+    hide(work, ("environment", where.pk), ("instance", where.instance_id))
     targets = deployment.targets.select_related("environment__instance")
     try:
         hosts = reached(targets, run=run, work=work)

@@ -5,31 +5,24 @@ Lines come from any thread; one thread, the Watch of the run, stores them.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 
+from deploynaut.runs.log_text import clean, stamped
 from deploynaut.runs.masking import Mask
-from deploynaut.runs.models import LogChunk, Run, StepRun, stamped
+from deploynaut.runs.models import LogChunk, Run, StepRun
 
 CHUNK = 60_000
 """Characters a row holds at most."""
 HEAD = 25_000_000
 TAIL = 1_000_000
 """Characters kept from the beginning of a step's log without asking, and from its end once there is more."""
-
-# Everything a terminal would obey; new lines and tabs stay.
-_CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
-
-def clean(text: str) -> str:
-    """Text that cannot act on a terminal or a page: colours are dropped, other control characters made visible."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _CONTROL.sub(
-        lambda found: "" if found[0].endswith("m") and len(found[0]) > 1 else "\N{REPLACEMENT CHARACTER}", text
-    )
+BATCH = 1_000_000
+"""Characters that may wait for the mask; more is masked at once."""
+LONGEST_TOLD = 20_000
+"""Characters of a failure's text, which is repeated in rows, pages and messages."""
 
 
 class LogSink:
@@ -39,6 +32,8 @@ class LogSink:
         self._run, self._step, self._clock = run, step, clock
         self._mask = Mask()
         self._lock, self._storing = threading.Lock(), threading.Lock()
+        self._new: list[str] = []
+        self._new_size = 0
         self._waiting: list[str] = []
         self._tail: deque[str] = deque()
         self._kept = self._tail_size = self._cut = 0
@@ -48,36 +43,55 @@ class LogSink:
         with self._lock:
             self._mask.add(secret)
 
+    def told(self, text: str) -> str:
+        """A text that leaves the step by another way (a cause, facts, a message), made harmless and masked."""
+        with self._lock:
+            return self._mask.once(clean(text))[:LONGEST_TOLD]
+
     def write(self, text: str) -> None:
         """One or more lines."""
-        now = self._clock()
+        lines = stamped(clean(text), now=self._clock())
         with self._lock:
-            self._take(stamped(self._mask.feed(clean(text) + "\n").removesuffix("\n") or "", now=now))
+            self._new.append(lines)
+            self._new_size += len(lines)
+            if self._new_size > BATCH:
+                self._mask_new()
 
     def store(self) -> None:
         """Write to the database what has come in. One at a time: what came first is stored first."""
         with self._storing:
             with self._lock:
+                self._mask_new()
                 text, self._waiting = "".join(self._waiting), []
             self._save(text)
 
     def close(self) -> None:
         """Store everything, with a mark where the middle was cut."""
         with self._lock:
-            held = self._mask.flush()
-            if held.strip():
-                self._take(stamped(held, now=self._clock()))
+            self._mask_new()
+            self._take(self._mask.flush())
             if self._cut:
                 self._waiting.append(f"[… {self._cut:,} characters were cut here …]\n")
             self._waiting += self._tail
             self._tail.clear()
         self.store()
 
+    def _mask_new(self) -> None:
+        text, self._new, self._new_size = "".join(self._new), [], 0
+        self._take(self._mask.feed(text))
+
     def _take(self, text: str) -> None:
-        if self._kept + len(text) <= HEAD:
+        room = HEAD - self._kept
+        if len(text) <= room:
             self._kept += len(text)
             self._waiting.append(text)
             return
+        cut = text.rfind("\n", 0, room) + 1 if room > 0 else 0
+        self._waiting.append(text[:cut])
+        self._kept = HEAD
+        self._keep_end(text[cut:])
+
+    def _keep_end(self, text: str) -> None:
         self._tail.append(text[-TAIL:])
         self._tail_size += len(self._tail[-1])
         self._cut += len(text) - len(self._tail[-1])

@@ -1,29 +1,39 @@
 """Known secrets are masked at the one sink, before anything is stored.
 
 A secret is looked for in the forms in which programs print it: as it is, URL-encoded, as JSON, quoted for a shell, in
-hexadecimal, and inside base64 at each of the three alignments (S40).
+hexadecimal, and inside base64 at each of the three alignments (S40). Line ends inside it do not hide it: long lines are
+cut, base64 is wrapped, a key has lines of its own.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import re
 import shlex
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from urllib.parse import quote, quote_plus
+
+from deploynaut.runs.log_text import BREAK
 
 SHORTEST = 6
 """Shorter words are not masked: they would black out half of every log."""
+TELLING = 8
+"""Characters of a secret's beginning that are not shown at the end of a line; fewer tell nothing."""
+MASKED = "***"
+_ENOUGH = 40 * TELLING
+"""Characters of a stamped log in which so many others lie, were each on a line of its own."""
 
 
 def forms(secret: str) -> frozenset[str]:
-    """All forms of a secret that are masked; a secret of several lines also line by line."""
+    """All forms of a secret that are masked, without line ends; a secret of several lines also line by line."""
     parts = {secret, *(line for line in secret.splitlines() if len(line) >= 16)}
     found: set[str] = set()
     for part in parts:
         found |= {part, quote(part, safe=""), quote_plus(part), json.dumps(part)[1:-1], shlex.quote(part)}
-        found |= {part.encode().hex(), *_in_base64(part.encode())}
-    return frozenset(form for form in found if len(form) >= SHORTEST)
+        found |= {part.encode().hex(), part.encode().hex().upper(), *_in_base64(part.encode())}
+    return frozenset(form.replace("\n", "") for form in found if len(form) >= SHORTEST)
 
 
 def _in_base64(raw: bytes) -> set[str]:
@@ -42,36 +52,101 @@ class Mask:
 
     def __init__(self) -> None:
         self._forms: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+        self._beginnings: frozenset[str] | None = None
+        self._longest = 0
         self._held = ""
+        self._before = ""
 
     def add(self, secret: str) -> None:
         """From here on, this secret is masked."""
         if len(secret) < SHORTEST:
             return
         self._forms |= forms(secret)
-        longest_first = sorted(self._forms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(re.escape(form) for form in longest_first))
+        self._beginnings = None
+        self._longest = max(map(len, self._forms))
 
     def feed(self, text: str) -> str:
         """The text that is safe to store now."""
-        if self._pattern is None:
+        if not self._forms:
             return text
-        text = self._pattern.sub("***", self._held + text)
+        text = _without(_Flat(self._held + text), self._forms, before=self._before)
         keep = self._beginning(text)
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep]
+        safe, self._held = text[: len(text) - keep], text[len(text) - keep :]
+        self._before = (self._before + _Flat(safe[-_ENOUGH:]).text)[-TELLING:]
+        return safe
 
     def flush(self) -> str:
-        """What was held back; call at the end."""
+        """What was held back, masked when it tells something; call at the end."""
         held, self._held = self._held, ""
-        return held
+        return MASKED + "\n" * held.endswith("\n") if len(_Flat(held).text) >= TELLING else held
+
+    def once(self, text: str) -> str:
+        """A whole text, masked; nothing is held back."""
+        return _without(_Flat(text), self._forms, before="")
 
     def _beginning(self, text: str) -> int:
         """Length of the longest end of the text with which a secret might begin."""
-        longest = max(len(form) for form in self._forms) - 1
-        for size in range(min(longest, len(text)), 0, -1):
-            end = text[-size:]
-            if any(form.startswith(end) for form in self._forms):
-                return size
+        flat = _Flat(text[-_ENOUGH - 2 * self._longest :])
+        least = TELLING if text.endswith("\n") else 1
+        for size in range(min(self._longest - 1, len(flat.text)), least - 1, -1):
+            if flat.text[-size:] in self._all_beginnings():
+                return len(flat.shown) - flat.at(len(flat.text) - size)
         return 0
+
+    def _all_beginnings(self) -> frozenset[str]:
+        if self._beginnings is None:
+            self._beginnings = frozenset(form[:size] for form in self._forms for size in range(1, len(form)))
+        return self._beginnings
+
+
+class _Flat:
+    """A text (`shown`) without what lies between its lines (`text`), and the way back from there."""
+
+    def __init__(self, shown: str) -> None:
+        self.shown = shown
+        body = shown.removesuffix("\n")
+        breaks = list(BREAK.finditer(body))
+        starts = [0, *(found.end() for found in breaks)]
+        pieces = [body[a:b] for a, b in zip(starts, [*(found.start() for found in breaks), len(body)], strict=True)]
+        self.text = "".join(pieces)
+        self._starts = starts
+        self._flat_starts = [0, *accumulate(map(len, pieces[:-1]))]
+
+    def at(self, position: int) -> int:
+        """Where a character of `text` is in `shown`."""
+        piece = bisect_right(self._flat_starts, position) - 1
+        return self._starts[piece] + position - self._flat_starts[piece]
+
+
+def _without(flat: _Flat, forms: Iterable[str], *, before: str) -> str:
+    """The text with every form masked, also one that began in what came before."""
+    pieces, upto = [], 0
+    for start, end in _merged(_found(before + flat.text, forms)):
+        if end <= len(before):
+            continue
+        begin = flat.at(max(start - len(before), 0))
+        pieces += [flat.shown[upto:begin], MASKED]
+        upto = flat.at(end - len(before) - 1) + 1
+    return "".join([*pieces, flat.shown[upto:]])
+
+
+def _found(text: str, forms: Iterable[str]) -> Iterator[tuple[int, int]]:
+    for form in forms:
+        start = text.find(form)
+        while start >= 0:
+            yield start, start + len(form)
+            start = text.find(form, start + len(form))
+
+
+def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Overlapping spans as one."""
+    first, last = -1, -1
+    for start, end in sorted(spans):
+        if start > last:
+            if last > 0:
+                yield first, last
+            first, last = start, end
+        else:
+            last = max(last, end)
+    if last > 0:
+        yield first, last

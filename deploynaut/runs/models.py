@@ -17,6 +17,7 @@ from deploynaut.engine.pipeline import Decision, Event, Mark, Reached, State, St
 from deploynaut.engine.pipeline.state import OPEN
 from deploynaut.engine.steps.base import FencedOff
 from deploynaut.runs import subjects
+from deploynaut.runs.log_text import one_voice, stamped
 
 
 class Hold(models.Model):
@@ -276,7 +277,7 @@ class LogChunkManager(models.Manager["LogChunk"]):
 
     def note(self, run: Run, line: str, *, now: datetime) -> None:
         """A line of the pipeline log (the log of no step in particular)."""
-        self.create(run=run, step=None, at=now, text=stamped(line, now=now))
+        self.create(run=run, step=None, at=now, text=stamped(one_voice(line), now=now))
 
 
 class LogChunk(models.Model):
@@ -295,9 +296,3 @@ class LogChunk(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run} log {self.pk}"
-
-
-def stamped(text: str, *, now: datetime) -> str:
-    """Each line of the text with the time (UTC) before it, ending in a new line."""
-    stamp = now.strftime("%H:%M:%S")
-    return "".join(f"{stamp} {line}\n" for line in text.splitlines() or [""])

@@ -6,9 +6,11 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connections
 
@@ -29,6 +31,7 @@ from deploynaut.engine.pipeline import (
 )
 from deploynaut.engine.steps.base import Aborted, FencedOff, ShuttingDown, StepFailed, StepResult, StepTimedOut, Stopped
 from deploynaut.runs import subjects
+from deploynaut.runs.log_text import one_voice
 from deploynaut.runs.logs import LogSink
 from deploynaut.runs.models import Held, Run, StepFacts, StepRun
 
@@ -113,7 +116,7 @@ class Mover:
         with Watch(self.run, step, token=self.token, limit=subject.limit(self.run, step), clock=self.clock) as watch:
             self.session.guarded_by(watch.guard)
             work = watch.work(self.session)
-            event, facts = _answer(lambda: subject.perform(self.run, step, work), watch.log.write, self.run)
+            event, facts = _answer(lambda: subject.perform(self.run, step, work), watch.log, self.run)
         if not isinstance(event, TaskSucceeded):
             # A connection that failed once is not trusted with the way back.
             self.session.close()
@@ -123,8 +126,11 @@ class Mover:
 # --- one task --------------------------------------------------------------------------------------------------------
 
 
-def _answer(perform: Callable[[], StepResult], log: Callable[[str], None], run: Run) -> tuple[Event, StepFacts | None]:
-    """The ladder: what was foreseen speaks to the person; what was not leaves a trace here and a number there."""
+def _answer(perform: Callable[[], StepResult], log: LogSink, run: Run) -> tuple[Event, StepFacts | None]:
+    """The ladder: what was foreseen speaks to the person; what was not leaves a trace here and a number there.
+
+    Whatever leaves the step by another way than its log is masked as the log is.
+    """
     try:
         result = perform()
     except (FencedOff, ShuttingDown):
@@ -132,19 +138,40 @@ def _answer(perform: Callable[[], StepResult], log: Callable[[str], None], run: 
     except Fenced as error:
         raise FencedOff(str(error)) from error
     except Aborted as stopped:
-        log(f"stopped: {stopped}")
+        log.write(f"stopped: {stopped}")
         return TaskStopped(str(stopped)), None
     except (StepFailed, StepTimedOut) as failed:
-        log(str(failed))
-        return TaskFailed(str(failed)), None
-    except Exception:
-        incident = secrets.token_hex(4)
-        logger.exception("incident %s in %s", incident, run)
-        text = f"Internal error {incident}. The trace is in the server's log under this number."
-        log(text)
+        text = log.told(str(failed))
+        log.write(one_voice(text))
         return TaskFailed(text), None
-    log(result.summary)
-    return TaskSucceeded(), StepFacts(result.summary, result.facts)
+    except Exception as error:
+        text = f"Internal error {_incident(error, log, run)}. The trace is in the server's log under this number."
+        log.write(text)
+        return TaskFailed(text), None
+    log.write(one_voice(result.summary))
+    return TaskSucceeded(), StepFacts(log.told(result.summary), _told(result.facts, log))
+
+
+def _incident(error: Exception, log: LogSink, run: Run) -> str:
+    """Write the trace to the server's log, masked, each line under the number that the person is given."""
+    incident = secrets.token_hex(4)
+    logger.error("incident %s in %s", incident, run)
+    for line in log.told("".join(traceback.format_exception(error))).splitlines():
+        logger.error("incident %s: %s", incident, line)
+    return incident
+
+
+def _told(value: Any, log: LogSink) -> Any:
+    """Facts, with every text in them masked."""
+    match value:
+        case str():
+            return log.told(value)
+        case Mapping():
+            return {key: _told(each, log) for key, each in value.items()}
+        case list() | tuple():
+            return [_told(each, log) for each in value]
+        case _:
+            return value
 
 
 class Watch:

@@ -13,7 +13,8 @@ from deploynaut.durable.inline import InlineEngine
 from deploynaut.engine.pipeline import AbortAsked, Claimed, Decision, Event, Mark, NotAllowed, Status, StepStatus
 from deploynaut.engine.steps.base import FencedOff, StepFailed, StepResult
 from deploynaut.runs import subjects
-from deploynaut.runs.logs import LogSink, clean
+from deploynaut.runs.log_text import clean
+from deploynaut.runs.logs import LogSink
 from deploynaut.runs.masking import Mask, forms
 from deploynaut.runs.models import Held, Hold, LogChunk, Run, StepRun
 from deploynaut.runs.runner import advance

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploynaut.engine.connections.base import quoted
+
 Log = Callable[[str], None]
 Guard = Callable[[], None]
 
@@ -45,7 +47,7 @@ def run_build(build: Build, *, tree: Path, home: Path, log: Log, guard: Guard) -
 
     def tell(line: str) -> None:
         lines.append(line)
-        log(line)
+        log(quoted(line))
 
     try:
         _listen(process, build, tell=tell, guard=guard)

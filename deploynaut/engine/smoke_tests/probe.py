@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from urllib.parse import urljoin, urlsplit
 
+from deploynaut.engine.connections.base import quoted
 from deploynaut.engine.smoke_tests.values import SCREEN_HEADER, Answer, Attempt, Finding, NoAnswer, SmokeTest, Transport
 
 EXCERPT = 2_000
@@ -29,7 +30,7 @@ def run_all(
         for number, attempt in enumerate(finding.attempts, 1):
             excerpt = attempt.excerpt[:left]
             left -= len(excerpt)
-            log(_line(test, number, attempt) + (f"\n{excerpt}" if excerpt else ""))
+            log(_line(test, number, attempt) + (f"\n{quoted(excerpt)}" if excerpt else ""))
         findings.append(finding)
     return findings
 

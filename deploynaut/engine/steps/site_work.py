@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from deploynaut.engine.connections.base import quoted
 from deploynaut.engine.recipes import Words
 from deploynaut.engine.shell import command
 from deploynaut.engine.steps.base import StepContext, TargetHost
@@ -48,7 +49,7 @@ def _run(context: StepContext, host: TargetHost, words: Words) -> None:
 
 
 class Lines:
-    """Output of a command, cut into lines for a log; what has no line end is told when it ends."""
+    """Output of a command, cut into quoted lines for a log; what has no line end is told when it ends."""
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self._log = log
@@ -71,4 +72,4 @@ class Lines:
             self._rest = b""
 
     def _tell(self, line: bytes) -> None:
-        self._log(line.decode("utf-8", "replace"))
+        self._log(quoted(line.decode("utf-8", "replace")))
