@@ -102,7 +102,7 @@ class Dying(list[str]):
 
     def append(self, line: str) -> None:
         super().append(line)
-        if line.startswith("0003_word_counts"):
+        if line.startswith("| 0003_word_counts"):
             self.deployment.cut.dead = True
 
 
@@ -120,5 +120,5 @@ class Aborting(Dying):
 
     def append(self, line: str) -> None:
         list.append(self, line)
-        if line.startswith("0003_word_counts"):
+        if line.startswith("| 0003_word_counts"):
             self.deployment.abort()
