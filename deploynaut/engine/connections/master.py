@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from deploynaut.engine.connections.base import (
     ConnectionFailed,
@@ -24,13 +25,19 @@ from deploynaut.engine.connections.base import (
     KeyRefused,
 )
 from deploynaut.engine.connections.grammar import Host
-from deploynaut.engine.connections.host_keys import fingerprint, program
+from deploynaut.engine.connections.host_keys import fingerprint
 from deploynaut.engine.connections.rooms import make_room
+from deploynaut.engine.connections.ssh_options import (
+    channel_words,
+    clean_environment,
+    known_hosts,
+    master_words,
+    socket_in,
+)
 
 CONNECT_SECONDS = 30.0
 """How long a host may take to let us in, retries included."""
 
-_ALIAS = "target"
 _HANDSHAKES = threading.BoundedSemaphore(8)
 """At most eight log-ins at a time: sshd refuses more by its default MaxStartups."""
 
@@ -52,45 +59,6 @@ rm -rf -- "$room"
 exit "$status"
 """
 
-_OPTIONS = (
-    "AddKeysToAgent=no",
-    "BatchMode=yes",
-    "CanonicalizeHostname=no",
-    "CheckHostIP=no",
-    "ClearAllForwardings=yes",
-    "Compression=no",
-    "ConnectionAttempts=1",
-    "ConnectTimeout=10",
-    "ControlPersist=no",
-    "EnableSSHKeysign=no",
-    "EscapeChar=none",
-    "ForwardAgent=no",
-    "ForwardX11=no",
-    "GlobalKnownHostsFile=/dev/null",
-    "GSSAPIAuthentication=no",
-    "HostbasedAuthentication=no",
-    f"HostKeyAlias={_ALIAS}",
-    "IdentitiesOnly=yes",
-    "IdentityAgent=none",
-    "KbdInteractiveAuthentication=no",
-    "KexAlgorithms=^curve25519-sha256,curve25519-sha256@libssh.org",
-    "LogLevel=INFO",
-    "NoHostAuthenticationForLocalhost=no",
-    "PasswordAuthentication=no",
-    "PermitLocalCommand=no",
-    "PreferredAuthentications=publickey",
-    "PubkeyAuthentication=yes",
-    "RequestTTY=no",
-    "ServerAliveCountMax=4",
-    "ServerAliveInterval=5",
-    "StrictHostKeyChecking=yes",
-    "Tunnel=no",
-    "UpdateHostKeys=no",
-    "VerifyHostKeyDNS=no",
-)
-
-_MUX_OPTIONS = ("BatchMode=yes", "ControlMaster=no", "EscapeChar=none", "LogLevel=ERROR", "ProxyCommand=exit 255")
-
 
 class Master:
     """A logged-in ssh whose channels cost a few milliseconds. Made by `connect`."""
@@ -99,6 +67,11 @@ class Master:
         self._process = process
         self._room = room
         self._pipe = pipe
+
+    @property
+    def socket(self) -> Path:
+        """Where ssh listens for channels as soon as it is logged in."""
+        return socket_in(self._room)
 
     @property
     def alive(self) -> bool:
@@ -110,10 +83,9 @@ class Master:
 
         When the master is gone the child fails: it never opens a connection of its own.
         """
-        words = [_ssh(), "-F", "/dev/null", "-T", "-S", str(_socket(self._room)), *_as_options(_MUX_OPTIONS)]
         pipe = subprocess.PIPE
         return subprocess.Popen(
-            [*words, "--", _ALIAS, command],
+            channel_words(self._room, command),
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
@@ -157,31 +129,12 @@ def connect(host: Host, *, key: bytes, directory: Path, guard: Guard) -> Master:
         pause *= 2
 
 
-def clean_environment() -> dict[str, str]:
-    """What ssh sees of ours: no agent, no display, no home with a configuration in it."""
-    return {"PATH": os.defpath, "LC_ALL": "C", "HOME": "/nonexistent"}
-
-
 def _attempt(host: Host, *, key: bytes, directory: Path, guard: Guard) -> Master | str:
     """One log-in: the master, or what ssh said."""
-    room = make_room(directory)
-    reader, writer = _high_pipe()
-    with tempfile.TemporaryFile() as errors, _in_memory(key) as identity:
-        known = room / "k"
-        known.write_text("".join(f"{_ALIAS} {line}\n" for line in host.host_key.splitlines() if line.strip()))
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", _HOLDER, "sh", str(room), f"/dev/fd/{reader}", *_words(host, room)],
-            stdin=identity,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            pass_fds=(reader,),
-            env=clean_environment(),
-            start_new_session=True,
-        )
-        os.close(reader)
-        master = Master(process, room, writer)
+    with tempfile.TemporaryFile() as errors:
+        master = _started(host, key=key, directory=directory, errors=errors)
         try:
-            if _logged_in(master, _socket(room), guard):
+            if _logged_in(master, guard):
                 return master
         except BaseException:
             master.close()
@@ -191,10 +144,31 @@ def _attempt(host: Host, *, key: bytes, directory: Path, guard: Guard) -> Master
         return errors.read(16_384).decode("utf-8", "replace") or "Connection closed before the log-in."
 
 
-def _logged_in(master: Master, socket: Path, guard: Guard) -> bool:
+def _started(host: Host, *, key: bytes, directory: Path, errors: IO[bytes]) -> Master:
+    """An ssh that is on its way to log in, with its room and the pipe that holds it."""
+    room = make_room(directory)
+    try:
+        (room / "k").write_text(known_hosts(host))
+        with _in_memory(key) as identity, _pipe() as (reader, writer):
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", _HOLDER, "sh", str(room), f"/dev/fd/{reader}", *master_words(host, room)],
+                stdin=identity,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                pass_fds=(reader,),
+                env=clean_environment(),
+                start_new_session=True,
+            )
+            return Master(process, room, os.dup(writer))
+    except BaseException:
+        shutil.rmtree(room, ignore_errors=True)
+        raise
+
+
+def _logged_in(master: Master, guard: Guard) -> bool:
     """Waits for the control socket: ssh makes it when the log-in has succeeded."""
     asked = time.monotonic()
-    while not socket.exists():
+    while not master.socket.exists():
         if not master.alive:
             return False
         if time.monotonic() - asked > 0.5:
@@ -202,26 +176,6 @@ def _logged_in(master: Master, socket: Path, guard: Guard) -> bool:
             asked = time.monotonic()
         time.sleep(0.003)
     return True
-
-
-def _words(host: Host, room: Path) -> list[str]:
-    options = (
-        *_OPTIONS,
-        f"HostKeyAlgorithms={','.join(_algorithms(host.host_key))}",
-        f"UserKnownHostsFile={room / 'k'}",
-        "IdentityFile=/dev/stdin",
-    )
-    place = ["-l", host.user, "-p", str(host.port), "--", host.address]
-    return [_ssh(), "-F", "/dev/null", "-M", "-N", "-T", "-S", str(_socket(room)), *_as_options(options), *place]
-
-
-def _algorithms(host_key: str) -> list[str]:
-    """The signatures that a pinned key can give; a host that offers none of them has another key."""
-    kinds = dict.fromkeys(line.split()[0] for line in host_key.splitlines() if line.strip())
-    return [signature for kind in kinds for signature in _SIGNATURES.get(kind, (kind,))]
-
-
-_SIGNATURES = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
 
 
 def _is_busy(text: str) -> bool:
@@ -267,13 +221,17 @@ def _in_memory(key: bytes) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _high_pipe() -> tuple[int, int]:
-    """A pipe whose reading end has a number that the holder's shell does not use itself."""
+@contextlib.contextmanager
+def _pipe() -> Iterator[tuple[int, int]]:
+    """A pipe, closed here at the end. Its reading end has a number that the holder's shell does not use itself."""
     low, writer = os.pipe()
+    reader = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 64)
+    os.close(low)
     try:
-        return fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 64), writer
+        yield reader, writer
     finally:
-        os.close(low)
+        os.close(reader)
+        os.close(writer)
 
 
 @contextlib.contextmanager
@@ -292,15 +250,3 @@ def _pause(seconds: float, guard: Guard) -> None:
     while (left := end - time.monotonic()) > 0:
         guard()
         time.sleep(min(left, 0.5))
-
-
-def _socket(room: Path) -> Path:
-    return room / "c"
-
-
-def _as_options(options: tuple[str, ...]) -> list[str]:
-    return [word for option in options for word in ("-o", option)]
-
-
-def _ssh() -> str:
-    return program("ssh")
