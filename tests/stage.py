@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class Stage:
             log.close()
         for name in names:
             if name != "worker":
-                wait_until(lambda name=name: self._answers(name), seconds=40, what=f"{name} answers")
+                wait_until(partial(self._answers, name), seconds=40, what=f"{name} answers")
 
     def _words(self, name: str) -> list[str]:
         port = str(self.demo.facts()["ports"].get(name, 0))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -85,24 +88,90 @@ def version_of(page: str) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the journal on the target."""
+    """One line of the journal on the target: under which token which run did what. `phase` is `begin` or `end`."""
 
     token: int
     run: str
+    id: str
+    group: int
+    phase: str
     what: str
 
 
 def journal(base: Path) -> list[Entry]:
-    """The journal that the fence keeps on a target: which run did what, under which token."""
+    """The journal that the fence keeps on a target."""
     entries = []
     for line in (base / ".deploynaut" / "journal").read_text(errors="replace").splitlines():
-        fields = dict(re.findall(r"(\w+)=(\S+)", line))
-        if "token" in fields:
-            entries.append(Entry(int(fields["token"]), fields.get("run", ""), line))
+        _, token, run, id, group, phase, *what = line.split(" ", 6)
+        entries.append(Entry(int(token), run, id, int(group), phase, " ".join(what)))
     return entries
 
 
-def one_writer_at_a_time(base: Path) -> bool:
-    """I2: tokens in the journal never go back, so no older run acted after a newer one had begun."""
-    tokens = [entry.token for entry in journal(base)]
-    return tokens == sorted(tokens)
+def overlaps(base: Path) -> list[Entry]:
+    """I2: commands that began under a token while one of another token ran, or after a newer one had begun."""
+    running: dict[str, int] = {}
+    newest = 0
+    wrong = []
+    for entry in journal(base):
+        if entry.phase == "end":
+            running.pop(entry.id, None)
+            continue
+        if entry.token < newest or set(running.values()) - {entry.token}:
+            wrong.append(entry)
+        newest = max(newest, entry.token)
+        running[entry.id] = entry.token
+    return wrong
+
+
+def titles(base: Path) -> list[str]:
+    """The titles of the demo site's news, as its database has them."""
+    database = base / "shared" / "content.sqlite3"
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as content:
+        return [title for (title,) in content.execute("SELECT title FROM news ORDER BY id")]
+
+
+def columns(base: Path) -> set[str]:
+    """The columns of the news table: what migrations have added."""
+    database = base / "shared" / "content.sqlite3"
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as content:
+        return {row[1] for row in content.execute("PRAGMA table_info(news)")}
+
+
+def processes_about(*places: Path) -> dict[int, str]:
+    """Processes that name one of the places on their command line or work in one, by their id."""
+    names = [str(place) for place in places]
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                where = str((entry / "cwd").readlink())
+                state = (entry / "stat").read_text().rpartition(") ")[2][:1]
+            except OSError:
+                continue
+            if state != "Z" and any(name in words or where.startswith(name) for name in names):
+                found[int(entry.name)] = f"{words} (in {where})"
+    return found
+
+
+SECRETS = (b"PRIVATE KEY-----", b"AGE-SECRET-KEY-")
+
+
+def secrets_below(*places: Path) -> list[Path]:
+    """Files that hold a private key in the clear."""
+    return [
+        path
+        for place in places
+        for path in place.rglob("*")
+        if path.is_file() and not path.is_symlink() and any(word in path.read_bytes() for word in SECRETS)
+    ]
+
+
+def leftovers(base: Path) -> list[str]:
+    """What an interrupted deployment could have left on a target: the flag file, half releases, fence files."""
+    ours = base / ".deploynaut"
+    found = [*(ours / "running").iterdir(), *(ours / "tmp").iterdir(), *base.glob(".*.deploynaut-new")]
+    found += [path for path in (base / "releases").iterdir() if not path.name.isdigit()]
+    if (base / "maintenance.html").exists():
+        found.append(base / "maintenance.html")
+    return sorted(str(path.relative_to(base)) for path in found)

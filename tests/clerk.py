@@ -1,0 +1,105 @@
+"""Does what people do, through the verbs, in a process of its own: one JSON line in, one JSON line out.
+
+For stories that are not about the pages. The stage starts it with the installation's settings (`Stage.clerk`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import django
+
+django.setup()
+
+from deploynaut.accounts.models import User  # noqa: E402
+from deploynaut.deployments.models import Deployment  # noqa: E402
+from deploynaut.durable import port  # noqa: E402
+from deploynaut.engine.connections.host_keys import fingerprint  # noqa: E402
+from deploynaut.instances.managers import begin_target_run  # noqa: E402
+from deploynaut.instances.models import Environment, KeyPair, Target  # noqa: E402
+from deploynaut.instances.revisions import choose  # noqa: E402
+
+
+def begin(*, environment: str, by: str, value: str, who: str) -> int:
+    """Begin the release process; the number of the deployment."""
+    where = _environment(environment)
+    revision = choose(where.instance, by=by, text=value)
+    return Deployment.objects.begin(environment=where, by=_person(who), revision=revision, now=port.now()).number
+
+
+def abort(*, environment: str, number: int, who: str) -> None:
+    """Abort Pipeline."""
+    deployment = Deployment.objects.get(environment=_environment(environment), number=number)
+    deployment.abort(by=_person(who), now=port.now())
+
+
+def add_environment(*, name: str, like: str, who: str, **fields: Any) -> str:
+    """Another environment of the same instance, with the settings of `like` where `fields` has none."""
+    other = _environment(like)
+    given = {"kind": other.kind, "recipe": other.recipe, "recipe_options": other.recipe_options, **fields}
+    made = Environment.objects.add(instance=other.instance, by=_person(who), now=port.now(), name=name, **given)
+    return str(made)
+
+
+def change_environment(*, environment: str, who: str, **fields: Any) -> None:
+    """Edit its settings."""
+    Environment.objects.change(_environment(environment), by=_person(who), now=port.now(), **fields)
+
+
+def add_target(*, environment: str, who: str, **fields: Any) -> int:
+    """A host of the environment; its id."""
+    where = _environment(environment)
+    return int(Target.objects.add(environment=where, by=_person(who), now=port.now(), **fields).pk)
+
+
+def confirm(*, target: int, who: str) -> str:
+    """The host key that was seen is the right one."""
+    found = Target.objects.select_related("environment__instance").get(pk=target)
+    seen = fingerprint(found.host_key_seen.splitlines()[0])
+    Target.objects.confirm(found, fingerprint=seen, by=_person(who), now=port.now())
+    return seen
+
+
+def check(*, target: int) -> int:
+    """Check connection; the run's id."""
+    found = Target.objects.select_related("environment__instance").get(pk=target)
+    return int(begin_target_run("check", found, now=port.now()).pk)
+
+
+def public_key(*, environment: str) -> str:
+    """The public half of the environment's SSH key; empty while it is being made."""
+    return KeyPair.objects.get(owner="environment", owner_id=_environment(environment).pk).public
+
+
+ACTS: dict[str, Callable[..., Any]] = {
+    act.__name__: act
+    for act in (begin, abort, add_environment, change_environment, add_target, confirm, check, public_key)
+}
+
+
+def _environment(name: str) -> Environment:
+    return Environment.objects.select_related("instance").get(name=name)
+
+
+def _person(name: str) -> User:
+    return User.objects.get(name=name)
+
+
+def main() -> None:
+    """Until the input ends."""
+    for line in sys.stdin:
+        order = json.loads(line)
+        try:
+            answer = {"ok": ACTS[order["act"]](**order["words"])}
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"refused": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
