@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models.functions import StrIndex
 from django.urls import reverse
 
 from deploynaut.engine.pipeline import PipelineSpec, parse
@@ -82,7 +83,7 @@ class Environment(models.Model):
         # The way of a release: test, UAT, production.
         ordering: ClassVar = [
             "instance",
-            models.Case(models.When(kind="test", then=0), models.When(kind="uat", then=1), default=2),
+            StrIndex(models.Value("test uat production"), models.F("kind")),
             "name",
         ]
         constraints: ClassVar = [models.UniqueConstraint(fields=["instance", "name"], name="one_name_an_instance")]

@@ -2,6 +2,7 @@
 
 import django.core.validators
 import django.db.models.deletion
+import django.db.models.functions.text
 from django.db import migrations, models
 
 
@@ -79,7 +80,7 @@ class Migration(migrations.Migration):
             options={
                 "ordering": [
                     "instance",
-                    models.Case(models.When(kind="test", then=0), models.When(kind="uat", then=1), default=2),
+                    django.db.models.functions.text.StrIndex(models.Value("test uat production"), models.F("kind")),
                     "name",
                 ],
             },
