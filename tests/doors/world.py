@@ -1,0 +1,125 @@
+"""A small world for the pages: acme with uat, test and prod, deployments in several states, everybody in their role."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from django.apps import apps
+from django.db import models
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from deploynaut.accounts.roles import Role
+from deploynaut.deployments.models import Deployment
+from deploynaut.instances.models import Environment, Instance, Target
+from deploynaut.runs.models import Run
+from tests.builders import PASSWORD, make_deployment, make_environment, make_instance, make_target, make_user
+
+PEOPLE: dict[str, tuple[Role, ...]] = {
+    "Vera": (Role.VIEWER,),
+    "Rob": (Role.TECHNICAL_STAFF,),
+    "Mia": (Role.DEPLOYMENT_MANAGER,),
+    "Ida": (Role.INSTANCE_MANAGER,),
+    "Olga": (Role.OPS,),
+    "Ada": (Role.ADMINISTRATOR,),
+    "Sam": (),
+}
+"""One person for each role, and Sam, who has none."""
+
+
+@dataclass
+class World:
+    """What there is, and who looks at it."""
+
+    instance: Instance
+    uat: Environment
+    prod: Environment
+    target: Target
+    waiting: Target
+    good: Deployment
+    back: Deployment
+    open: Deployment
+    fetch: Run
+    clients: dict[str, Client] = field(default_factory=dict)
+
+    def browser(self, name: str) -> Client:
+        """A browser in which this person is logged in."""
+        if name not in self.clients:
+            self.clients[name] = log_in(name)
+        return self.clients[name]
+
+    def sample(self, parameter: str, route: str) -> object:
+        """A value for a part of an address that leads somewhere."""
+        found: dict[str, object] = {
+            "instance": "acme",
+            "environment": "uat",
+            "number": self.open.number,
+            "token": "no-such-link",
+            "pk": self.fetch.pk if route.startswith("runs/") else self.target.pk,
+        }
+        return found[parameter]
+
+
+def make_world() -> World:
+    """The world, with nobody logged in yet."""
+    instance = make_instance("acme")
+    uat = make_environment(instance, "uat")
+    prod = make_environment(instance, "prod", kind="production")
+    for name, roles in PEOPLE.items():
+        make_user(name, *roles, instance=instance)
+    waiting = make_target(uat, "web9.acme.example", seen=True)
+    target = uat.targets.order_by("pk")[0]
+    good, back = make_deployment(uat, at="succeeded"), make_deployment(uat, at="rolled back")
+    running = make_deployment(uat, at="release")
+    fetch = Run.objects.begin(
+        kind="fetch", subject_id=instance.pk, title="fetch of acme", lock_key="x", steps=["fetch"], now=running.begun_at
+    )
+    Run.objects.filter(pk=fetch.pk).update(status="succeeded", ended_at=running.begun_at)
+    return World(instance, uat, prod, target, waiting, good, back, running, fetch)
+
+
+def log_in(name: str, client: Client | None = None) -> Client:
+    """A browser in which this person has logged in by the form."""
+    client = client or Client()
+    answer = client.post("/login/", {"login": f"{name.lower()}@acme.example", "password": PASSWORD})
+    assert answer.status_code == 302, answer.content.decode()
+    return client
+
+
+def all_rows(*, without: Iterable[str] = ("sessions.session",)) -> dict[str, str]:
+    """A digest of the rows of each table: equal before and after means that nothing was changed."""
+    skipped = {"contenttypes.contenttype", *without}
+    return {
+        model._meta.label_lower: _digest(model)
+        for model in apps.get_models(include_auto_created=True)
+        if model._meta.managed and model._meta.label_lower not in skipped
+    }
+
+
+def _digest(model: type[models.Model]) -> str:
+    rows = model._default_manager.order_by("pk").values_list()
+    return hashlib.sha256(repr(list(rows)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def routes() -> Iterator[tuple[str, URLPattern]]:
+    """Every route of the product, with its whole pattern as text."""
+    yield from _routes("", get_resolver().url_patterns)
+
+
+def _routes(prefix: str, patterns: Iterable[URLPattern | URLResolver]) -> Iterator[tuple[str, URLPattern]]:
+    for pattern in patterns:
+        whole = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _routes(whole, pattern.url_patterns)
+        else:
+            yield whole, pattern
+
+
+def address(route: str, pattern: URLPattern, world: World) -> str:
+    """An address that this route answers."""
+    for name in pattern.pattern.converters:
+        kind = route[: route.index(f":{name}>")].rpartition("<")[2]
+        route = route.replace(f"<{kind}:{name}>", str(world.sample(name, route)))
+    return f"/{route}"
