@@ -37,7 +37,8 @@ class Scripted:
         return now + timedelta(hours=1)
 
     def perform(self, run: Run, step: StepRun, work: subjects.Work) -> StepResult:
-        return self.tasks.get(step.kind, lambda _: StepResult(f"{step.kind} done"))(work)
+        task = self.tasks.get(step.kind)
+        return task(work) if task else StepResult(f"{step.kind} done")
 
     def heard(self, run: Run, event: Event, decision: Decision, *, now: datetime) -> None:
         self.heard_of.append(decision)
