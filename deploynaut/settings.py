@@ -21,6 +21,12 @@ DEPLOYNAUT_MASTER_KEY = env.path("DEPLOYNAUT_MASTER_KEY", DEPLOYNAUT_DATA / "key
 DEPLOYNAUT_MASTER_PUB = DEPLOYNAUT_MASTER_KEY.with_name(f"{DEPLOYNAUT_MASTER_KEY.name}.pub")
 DEPLOYNAUT_DEMO = env.switch("DEPLOYNAUT_DEMO")
 
+# --- How long a release waits for a host -----------------------------------------------------------------------------
+DEPLOYNAUT_PATIENCE = env.number("DEPLOYNAUT_PATIENCE", 600)
+"""Seconds for which the way back tries to reach a host again."""
+DEPLOYNAUT_ANSWER_WITHIN = env.number("DEPLOYNAUT_ANSWER_WITHIN", 60)
+"""Seconds that a host may take to show its screen or to serve a release."""
+
 # --- How it is reached -----------------------------------------------------------------------------------------------
 ALLOWED_HOSTS = env.words("DEPLOYNAUT_HOSTS", "127.0.0.1,localhost,[::1]")
 ONLY_LOOPBACK = env.LOOPBACK.issuperset(ALLOWED_HOSTS)

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from typing import Any
 import httpx2
 
 from demo.layout import Demo
+from deploynaut.cli.demo import PIPELINE, RECIPE, STEPS
 
 PROJECT = Path(__file__).resolve().parents[1]
 PEOPLE = {"rob": "rob@demo.example", "mia": "mia@demo.example", "ada": "ada@demo.example", "olga": "olga@demo.example"}
@@ -46,6 +48,13 @@ def wait_until(condition: Callable[[], Any], *, seconds: float, what: str) -> An
             return found
         time.sleep(0.02)
     raise Never(f"{what}: not within {seconds:.0f} s")
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -178,6 +187,22 @@ class Stage:
     def release(self, by: str, value: str, *, environment: str = "uat", seconds: float = 60) -> str:
         """Begin, and the word with which it ended."""
         return self.wait_for_end(self.begin(by, value, environment=environment), environment, seconds=seconds)
+
+    def add_site(self, name: str, **options: Any) -> str:
+        """Another environment like uat on this machine, its own site served; its address. `options` of the recipe."""
+        base, port = self.demo.base(name), free_port()
+        url = f"http://127.0.0.1:{port}"
+        base.mkdir(parents=True, exist_ok=True)
+        recipe = {**RECIPE, **options}
+        pipeline = PIPELINE.format(words=name, steps=STEPS, url=url)
+        self.clerk(
+            "add_environment", name=name, like="uat", who="Ada", url=f"{url}/", recipe_options=recipe, pipeline=pipeline
+        )
+        self.clerk("add_target", environment=name, who="Ada", reach="local", base=str(base), db=True, page=url)
+        self.spawn(name, "demo/server.py", "--base", str(base), "--port", str(port))
+        ready = "SELECT count(*) FROM instances_target WHERE base=? AND set_up_at IS NOT NULL"
+        wait_until(lambda: self.ask(ready, str(base))[0][0], seconds=40, what=f"{name} is set up")
+        return url
 
     # --- the record (read alone) -------------------------------------------------------------------------------------
 

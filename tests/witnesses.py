@@ -102,8 +102,9 @@ def journal(base: Path) -> list[Entry]:
     """The journal that the fence keeps on a target."""
     entries = []
     for line in (base / ".deploynaut" / "journal").read_text(errors="replace").splitlines():
-        _, token, run, id, group, phase, *what = line.split(" ", 6)
-        entries.append(Entry(int(token), run, id, int(group), phase, " ".join(what)))
+        words = line.split(" ", 6)
+        if len(words) > 5 and words[4].isdecimal():  # a full disk may have cut a line
+            entries.append(Entry(int(words[1]), words[2], words[3], int(words[4]), words[5], " ".join(words[6:])))
     return entries
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -19,12 +20,12 @@ from deploynaut.runs.subjects import Work
 
 
 def context(deployment: Deployment, run: Run, step: StepRun, work: Work) -> StepContext:
-    """The context of one step. A host that cannot be reached is a StepFailed."""
+    """The context of one step. A host that cannot be reached is a StepFailed, on the way back only when it is used."""
     where = deployment.environment
     hide(work, ("environment", where.pk), ("instance", where.instance_id))
     targets = deployment.targets.select_related("environment__instance")
     try:
-        hosts = reached(targets, run=run, work=work)
+        hosts = reached(targets, run=run, work=work, take_over=not step.back)
     except Fenced:
         raise
     except ConnectionFailed as error:
@@ -58,6 +59,8 @@ def _context(deployment: Deployment, run: Run, step: StepRun, work: Work, hosts:
         code_only=run.code_only,
         aborted=bool(run.abort_by),
         way_back=step.back,
+        patience=timedelta(seconds=settings.DEPLOYNAUT_PATIENCE),
+        answer_within=timedelta(seconds=settings.DEPLOYNAUT_ANSWER_WITHIN),
     )
 
 

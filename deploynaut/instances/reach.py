@@ -13,21 +13,22 @@ from deploynaut.runs.models import Run
 from deploynaut.runs.subjects import Work
 
 
-def reached(targets: Iterable[Target], *, run: Run, work: Work) -> tuple[TargetHost, ...]:
+def reached(targets: Iterable[Target], *, run: Run, work: Work, take_over: bool = True) -> tuple[TargetHost, ...]:
     """The hosts, each taken over with this run's token; they stay open until the run's session closes.
 
+    Without `take_over` no host is asked yet: for the way back, which has patience with one that is out of reach.
     Raises ConnectionFailed naming the host, StepFailed when a target cannot be used yet.
     """
-    return work.session.keep("hosts", lambda stack: _open(targets, run, work, stack))
+    return work.session.keep("hosts", lambda stack: _open(targets, run, work, stack, take_over))
 
 
-def _open(targets: Iterable[Target], run: Run, work: Work, stack: ExitStack) -> tuple[TargetHost, ...]:
+def _open(targets: Iterable[Target], run: Run, work: Work, stack: ExitStack, take_over: bool) -> tuple[TargetHost, ...]:
     hosts = []
     for target in targets:
         connection = _connection(target, run, work)
         stack.callback(connection.close)
         hosts.append(TargetHost(str(target), target.roles, connection, target.page))
-    for host in hosts:
+    for host in hosts if take_over else ():
         host.connection.take_over()
     return tuple(hosts)
 

@@ -8,6 +8,7 @@ command's supervisor and exclusively by a taker; `running/` has an empty file fo
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -68,6 +69,10 @@ class Fence:
 
     def enter(self, *, tick: Guard) -> int:
         """A descriptor that holds the shared lock, with this token proven the newest. Takes over when that is due."""
+        with self._writable():
+            return self._enter(tick=tick)
+
+    def _enter(self, *, tick: Guard) -> int:
         self._prepare()
         while True:
             lock = self._open_lock()
@@ -84,8 +89,9 @@ class Fence:
 
     def stop(self) -> None:
         """End all that runs under this token or an older one. Raises `StillRunning`."""
-        self._prepare()
-        self._make_quiet(newest=self._token, tick=lambda: None)
+        with self._writable():
+            self._prepare()
+            self._make_quiet(newest=self._token, tick=lambda: None)
 
     def register(self, *, name: str, group: int, supervisor: int, label: str) -> Running:
         """Write down a command before it begins: in `running/` for takers, in the journal for people."""
@@ -93,7 +99,8 @@ class Fence:
         starts = (seen.start if seen else 0, keeper.start if keeper else 0)
         words = (self._token, name, group, starts[0], supervisor, starts[1], boot())
         file = self.directory / "running" / ".".join(map(str, words))
-        file.touch(mode=0o600)
+        with self._writable():
+            file.touch(mode=0o600)
         self._journal(name, group, f"begin {shorten(label, 200)}")
         return Running(file, *words)
 
@@ -104,13 +111,19 @@ class Fence:
             running.file.unlink(missing_ok=True)
 
     def _prepare(self) -> None:
+        if self.directory.is_symlink():
+            raise TargetUnfit(f"{self.directory} on {self._host} is a link. Remove it.", host=self._host)
+        for part in (self.directory, self.directory / "tmp", self.directory / "running"):
+            part.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def _writable(self) -> Iterator[None]:
+        """What the disk refuses inside is `TargetUnfit`, with the disk's own word."""
         try:
-            if self.directory.is_symlink():
-                raise TargetUnfit(f"{self.directory} on {self._host} is a link. Remove it.", host=self._host)
-            for part in (self.directory, self.directory / "tmp", self.directory / "running"):
-                part.mkdir(mode=0o700, parents=True, exist_ok=True)
+            yield
         except OSError as error:
-            text = f"{self.directory} cannot be made on {self._host}: {error.strerror}. Check the path and its owner."
+            why = "The disk is full, of bytes or of inodes." if error.errno == errno.ENOSPC else "Look at its disk."
+            text = f"{self.directory} on {self._host} cannot be written to: {error.strerror}. {why}"
             raise TargetUnfit(text, host=self._host) from error
 
     def _open_lock(self) -> int:
@@ -197,18 +210,24 @@ class Fence:
 
     def _write(self, name: str) -> None:
         new = self.directory / "tmp" / f"{name}.{os.getpid()}"
-        new.write_text(f"{self._token}\n")
-        new.replace(self.directory / name)
+        try:
+            new.write_text(f"{self._token}\n")
+            new.replace(self.directory / name)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
 
     def _journal(self, name: str, group: int, words: str) -> None:
         # The journal tells its own host's time, as fence.sh does; no decision is ever taken from it.
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         line = f"{stamp} {self._token} {self._run} {name} {group} {words}\n"
-        journal = os.open(self.directory / "journal", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(journal, line.encode("utf-8", "replace"))
-        finally:
-            os.close(journal)
+        # As in fence.sh, a full disk costs the line, not the act: the way back needs no more room than it has.
+        with contextlib.suppress(OSError):
+            journal = os.open(self.directory / "journal", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(journal, line.encode("utf-8", "replace"))
+            finally:
+                os.close(journal)
 
 
 def _try_lock(lock: int, kind: int) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from deploynaut.engine.connections.base import Fenced, StillRunning
+from deploynaut.engine.packages import remove
 from deploynaut.engine.pipeline import Mark
 from deploynaut.engine.steps import screen
 from deploynaut.engine.steps.base import OnInterrupt, StepContext, StepFailed, StepResult, StepTimedOut, TargetHost
 from deploynaut.engine.steps.cleanup import remove_laid_out
-from deploynaut.engine.steps.failures import in_words
+from deploynaut.engine.steps.failures import FORESEEN, in_words
 from deploynaut.engine.steps.hosts import everywhere, on_all, patiently
 from deploynaut.engine.steps.known_good import lay_out_again
 from deploynaut.engine.steps.links import switch_all
@@ -42,14 +44,30 @@ class RollBack:
 
 
 def _undo(context: StepContext, until: datetime) -> StepResult:
+    if Mark.SCREEN not in context.marks:
+        on_all(context.targets, lambda host: _leave(context, host), what="What runs there could not be ended")
+        return StepResult("nothing to put back", {"database": "untouched", "safety": None})
     everywhere(context, context.targets, _end_work, what="What runs there could not be ended", until=until)
     if context.marks & TOUCHED:
         return _put_site_back(context, until)
-    summary = "nothing to put back"
-    if Mark.SCREEN in context.marks:
-        summary = _open_untouched_site(context, until)
+    summary = _open_untouched_site(context, until)
     remove_laid_out(context)
     return StepResult(summary, {"database": "untouched", "safety": None})
+
+
+def _leave(context: StepContext, host: TargetHost) -> None:
+    """Nobody's site was touched: a host that is out of reach, or full, is no reason to call it broken.
+
+    What may be left there is ended and cleared away by the next run, before anything else. Work that is there and
+    cannot be ended is told.
+    """
+    try:
+        _end_work(host)
+        remove(host.connection, release=str(context.number))
+    except (Fenced, StillRunning):
+        raise
+    except FORESEEN as note:
+        context.log(f"{host.name}: nothing was changed there, and nothing could be cleared away: {note}")
 
 
 def _end_work(host: TargetHost) -> None:
