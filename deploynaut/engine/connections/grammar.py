@@ -49,7 +49,7 @@ def check_host(address: str) -> str:
 
 def check_port(port: int) -> int:
     """The port itself when it is one. Raises `BadAddress`."""
-    if isinstance(port, int) and not isinstance(port, bool) and 0 < port < 65536:
+    if type(port) is int and 0 < port < 65536:
         return port
     raise BadAddress(f"{port!r} is no port. A port is a number from 1 to 65535.")
 

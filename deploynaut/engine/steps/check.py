@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deploynaut.engine.connections.base import ConnectionFailed, Fenced
-from deploynaut.engine.recipes import DatabaseKind, Recipe
+from deploynaut.engine.recipes import Recipe
 from deploynaut.engine.shell import script
 from deploynaut.engine.steps.base import TargetHost
 
@@ -117,7 +117,7 @@ def _programs(host: TargetHost, missing: list[str]) -> Line:
 
 
 def _python(host: TargetHost, recipe: Recipe, python: str) -> list[Line]:
-    if recipe.database is None or recipe.database.kind is not DatabaseKind.SQLITE or "db" not in host.roles:
+    if recipe.database is None or "db" not in host.roles:
         return []
     version, _, sqlite = python.partition(" ")
     if sqlite and version[:1].isdigit():
