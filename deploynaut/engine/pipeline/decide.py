@@ -224,8 +224,8 @@ def _abort(state: State, by: str) -> Decision:
 def _at_gate(state: State, event: Event) -> Decision:
     gate = _gate(state)
     match event:
-        case DeadlinePassed(name) | EscalationDue(name) if not gate or name != gate:
-            return Decision(state)
+        case DeadlinePassed(name) | EscalationDue(name):
+            return _due(state, event, gate) if gate and name == gate else Decision(state)
         case GateOpened(name) | GateRefused(name) | WindowExtended(name) if not gate or name != gate:
             raise NotAllowed(f"The deployment is not waiting at {name} any more.")
         case GateOpened():
@@ -233,12 +233,6 @@ def _at_gate(state: State, event: Event) -> Decision:
         case GateRefused() if gate == "approval":
             refused = replace(leave(state.with_step(StepStatus.FAILED)), cause=event.reason)
             return end(refused, Status.REJECTED)
-        case DeadlinePassed():
-            return _expired(state, gate)
-        case EscalationDue():
-            if gate != "approval":
-                return Decision(state)
-            return Decision(state, (Notice("approval asked", (To.APPROVERS,)),), "nobody has answered: next group")
         case WindowExtended() if gate == "rollback_window" and not state.extended:
             return Decision(replace(state, extended=True), line=f"window extended by {event.by}: {event.reason}")
         case PlanChanged():
@@ -247,6 +241,14 @@ def _at_gate(state: State, event: Event) -> Decision:
             return Decision(state, line=f"{event.by} attends from here on")
         case _:
             raise NotAllowed("That is not possible at this moment.")
+
+
+def _due(state: State, event: DeadlinePassed | EscalationDue, gate: str) -> Decision:
+    if isinstance(event, DeadlinePassed):
+        return _expired(state, gate)
+    if gate != "approval":
+        return Decision(state)
+    return Decision(state, (Notice("approval asked", (To.APPROVERS,)),), "nobody has answered: next group")
 
 
 def _gate(state: State) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import sqlite3
 import threading
@@ -51,6 +52,22 @@ OPTIONS: dict[str, object] = {
     "database": {"kind": "sqlite", "path": "shared/content.sqlite3"},
     "release_url": "/.well-known/deploynaut-release",
 }
+
+
+SWITCH = "ln -s --"
+SCREEN_UP = "put maintenance.html"
+SCREEN_DOWN = "rm -f -- maintenance.html"
+"""How the commands look that tests wait for."""
+
+
+def dumps(text: str) -> bool:
+    """Whether this command saves the database."""
+    return re.search(r" dump \S+ \S+\.copy \d+$", text) is not None
+
+
+def restores(text: str) -> bool:
+    """Whether this command puts the database back."""
+    return re.search(r" restore \S+ \S+\.restore \d+$", text) is not None
 
 
 class Killed(BaseException):
@@ -309,6 +326,7 @@ class Deployment:
     wired: dict[str, Wired] = field(default_factory=dict)
     aborting: bool = False
     killed: str = ""
+    marks_when_killed: frozenset[Mark] = frozenset()
 
     def __post_init__(self) -> None:
         kinds = parse(self.environment.spec_text, production=self.environment.production).kinds
@@ -337,7 +355,7 @@ class Deployment:
             try:
                 self._work()
             except Killed as killed:
-                self.killed = str(killed)
+                self.killed, self.marks_when_killed = str(killed), self.state.marks
                 self.lines.append(f"*** killed before: {killed}")
                 self.cut = Cut()
         return self.state.status

@@ -55,7 +55,7 @@ def test_a_package_that_differs_from_the_tested_one_is_refused(live: Environment
     deployment = live.deployment("1.1")
     deployment.wired = live.connections()
     context = replace(deployment.context(deployment.state.steps[0]), digest="0" * 64)
-    with pytest.raises(StepFailed, match="came out different from the one that was tested.*Release it to UAT again"):
+    with pytest.raises(StepFailed, match=r"came out different from the one that was tested.*Release it to UAT again"):
         STEPS["prepare"].run(context)
     assert live.host.releases() == {"0", "1"}
 

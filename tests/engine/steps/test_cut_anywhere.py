@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from deploynaut.engine.pipeline import Status
+from deploynaut.engine.pipeline import Mark, Status
 from tests.engine.steps.conftest import MakeEnvironment
-from tests.engine.steps.lab import Cut, Deployment, Environment
+from tests.engine.steps.lab import SWITCH, Cut, Deployment, Environment, restores
 
 pytestmark = pytest.mark.faults
 PARTS = 4
@@ -29,6 +31,22 @@ def new(environment: Environment, deployment: Deployment) -> bool:
     return (host.live, host.get("/"), host.flag.exists(), migrated) == ("2", 200, False, True)
 
 
+def outcome_of(deployment: Deployment) -> Status:
+    """A migration that was cut off goes back; everything else is run again, and goes on."""
+    cut_off = deployment.killed and max(deployment.marks_when_killed, default=None) is Mark.MIGRATING
+    return Status.ROLLED_BACK if cut_off else Status.SUCCEEDED
+
+
+def looking_at_switches(seen: list[int]) -> Callable[[Deployment, str, str], None]:
+    """Notes what visitors get whenever a link is switched."""
+
+    def look(deployment: Deployment, host: str, text: str) -> None:
+        if SWITCH in text:
+            seen.append(deployment.environment.host.get("/"))
+
+    return look
+
+
 def leftovers(environment: Environment) -> set[str]:
     return {name for name in environment.host.releases() if not name.isdigit()}
 
@@ -38,9 +56,11 @@ def test_a_good_release_killed_anywhere_ends_old_or_new(make_live: MakeEnvironme
     for at in range(1 + part, MORE_THAN_THERE_ARE, PARTS):
         environment = make_live()
         before = environment.host.content()
-        deployment = environment.deployment("1.1", cut=Cut(at))
+        seen: list[int] = []
+        deployment = environment.deployment("1.1", cut=Cut(at), before=looking_at_switches(seen))
         status = deployment.go()
-        assert status in (Status.SUCCEEDED, Status.ROLLED_BACK), deployment.text
+        assert status is outcome_of(deployment), deployment.text
+        assert set(seen) == {503}, deployment.text
         right = new(environment, deployment) if status is Status.SUCCEEDED else old(environment, deployment, before)
         assert right, deployment.text
         assert leftovers(environment) == set(), deployment.text
@@ -73,9 +93,9 @@ def test_the_data_saved_before_going_back_are_those_before_our_own_restore(make_
     restored: list[str] = []
 
     def kill_after_restore(deployment: Deployment, host: str, text: str) -> None:
-        if " restore " in text and not restored:
+        if restores(text) and not restored:
             restored.append(text)
-            deployment.cut.at = deployment.cut.count + 2
+            deployment.cut.at = deployment.cut.count + 2  # this one happens
 
     deployment.before = kill_after_restore
     assert deployment.go() is Status.ROLLED_BACK, deployment.text

@@ -228,9 +228,9 @@ def test_a_stop_or_a_fault_of_ours_is_not_hidden_among_failures(target: TargetHo
         on_all(hosts(target), act, what="It failed")
 
 
-def test_output_is_cut_into_lines() -> None:
+def test_output_is_cut_into_lines_that_cannot_be_taken_for_ours() -> None:
     said: list[str] = []
     with Lines(said.append) as lines:
         for piece in (b"one\ntw", b"o\n", b"three"):
             lines.hear(piece)
-    assert said == ["one", "two", "three"]
+    assert said == ["| one", "| two", "| three"]

@@ -10,11 +10,17 @@ import pytest
 from deploynaut.engine.connections.base import CommandFailed, Fenced, HostUnreachable
 from deploynaut.engine.pipeline import Mark, RollbackAsked, Status
 from tests.engine.steps.conftest import MakeEnvironment
-from tests.engine.steps.lab import Deployment, Environment, Host, answering, with_options
-
-SWITCH = "ln -s --"
-SCREEN_UP = "put maintenance.html"
-SCREEN_DOWN = "rm -f -- maintenance.html"
+from tests.engine.steps.lab import (
+    SCREEN_DOWN,
+    SCREEN_UP,
+    SWITCH,
+    Deployment,
+    Environment,
+    Host,
+    answering,
+    dumps,
+    with_options,
+)
 
 
 def titles(host: Host) -> list[str]:
@@ -61,7 +67,7 @@ def test_visitors_see_the_screen_while_the_database_is_saved_and_migrated(live: 
     seen: list[int] = []
 
     def look(deployment: Deployment, host: str, text: str) -> None:
-        if "migrate.py" in text or " dump " in text:
+        if "migrate.py" in text or dumps(text):
             seen.append(live.host.get("/"))
 
     deployment = live.deployment("1.1", before=look)
@@ -82,8 +88,11 @@ def test_a_recipe_without_database_and_migration_is_released_too(make_environmen
 def test_background_work_rests_during_the_outage_and_the_server_is_reloaded(make_environment: MakeEnvironment) -> None:
     words = {name: ["sh", "-c", f"echo {name} >>shared/work.log"] for name in ("pause", "resume", "reload")}
     environment = make_environment(recipe=with_options(**words))
-    assert environment.deployment("1.0").go() is Status.SUCCEEDED
-    assert (environment.host.base / "shared/work.log").read_text().split() == ["pause", "reload", "resume"]
+    environment.release("1.0")
+    log = environment.host.base / "shared/work.log"
+    assert log.read_text().split() == ["pause", "reload", "resume"]
+    environment.deployment("broken/search-500").go()
+    assert log.read_text().split()[3:] == ["pause", "reload", "resume", "reload", "resume"]
 
 
 # --- it fails --------------------------------------------------------------------------------------------------------
@@ -149,7 +158,7 @@ def test_a_failure_in_prepare_leaves_nothing_behind(live: Environment) -> None:
 
 def test_a_failed_backup_takes_the_screen_down_again(live: Environment) -> None:
     def broken(deployment: Deployment, host: str, text: str) -> None:
-        if " dump " in text:
+        if dumps(text):
             raise CommandFailed("the database is locked", host=host)
 
     deployment = live.deployment("1.1", before=broken)
@@ -335,6 +344,16 @@ def test_a_host_that_comes_back_in_time_is_taken_back_too(two: Environment) -> N
     assert [host.live for host in two.hosts] == ["1", "1"]
 
 
+def test_a_screen_that_comes_down_on_one_host_only_goes_up_again_there(two: Environment) -> None:
+    def stuck(deployment: Deployment, host: str, text: str) -> None:
+        if host == "web2" and text == SCREEN_DOWN and deployment.state.status is Status.ROLLING_BACK:
+            raise CommandFailed("the disk is read-only", host=host)
+
+    deployment = two.deployment("broken/search-500", before=stuck)
+    assert deployment.go() is Status.ROLLBACK_FAILED, deployment.text
+    assert [host.get("/") for host in two.hosts] == [503, 503]
+
+
 def test_the_screen_is_asked_of_every_web_host(two: Environment) -> None:
     deployment = two.deployment("1.1")
     deployment.go()
@@ -359,6 +378,15 @@ def test_a_host_that_still_serves_the_old_release_takes_all_back(two: Environmen
         assert deployment.go() is Status.ROLLED_BACK, deployment.text
     assert "web2: It still answers release 1 where release 2 is expected." in deployment.state.cause
     assert [host.live for host in two.hosts] == ["1", "1"]
+
+
+def test_a_host_that_still_serves_the_new_release_after_the_way_back_keeps_the_screen_up(two: Environment) -> None:
+    pages = {"/": (503, b"the screen"), "/.well-known/deploynaut-release": (200, b"2 new code from a cache")}
+    with answering(pages) as two.hosts[1].address:
+        deployment = two.deployment("broken/search-500")
+        assert deployment.go() is Status.ROLLBACK_FAILED, deployment.text
+    assert "web2: It still answers release 2 where release 1 is expected." in deployment.text
+    assert two.host.get("/") == 503
 
 
 # --- abort -----------------------------------------------------------------------------------------------------------
