@@ -42,7 +42,7 @@ class DeploymentSubject:
         """Keep facts worth a row, queue the messages, and write the end."""
         deployment = Deployment.objects.get_queryset().for_page().get(run=run)
         if isinstance(event, TaskSucceeded):
-            _keep(deployment, run.facts())
+            _keep(deployment, run, run.facts())
         if decision.state.status.ended:
             deployment.active = False
             deployment.outcome = outcome(deployment, decision.state)
@@ -51,8 +51,13 @@ class DeploymentSubject:
             tell(deployment, notice, now=now)
 
 
-def _keep(deployment: Deployment, facts: dict[str, dict[str, Any]]) -> None:
-    digest = facts.get("prepare", {}).get("digest", "")
+def _keep(deployment: Deployment, run: Run, facts: dict[str, dict[str, Any]]) -> None:
+    prepared = facts.get("prepare", {})
+    digest = prepared.get("digest", "")
+    if prepared.get("screen_was_up") and not run.screen_was_up:
+        # A screen that somebody put up by hand is theirs to take down, as after a failed rollback.
+        run.screen_was_up = True
+        run.save(update_fields=["screen_was_up"])
     if digest and digest != deployment.digest:
         deployment.digest = digest
         deployment.save(update_fields=["digest"])

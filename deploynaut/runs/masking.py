@@ -12,6 +12,7 @@ import json
 import shlex
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from itertools import accumulate
 from urllib.parse import quote, quote_plus
 
@@ -51,29 +52,24 @@ class Mask:
     """Masks a stream of text. What might be the beginning of a secret is held back until the next piece."""
 
     def __init__(self) -> None:
-        self._forms: set[str] = set()
-        self._beginnings: frozenset[str] | None = None
-        self._longest = 0
+        self._known = _Known(frozenset())
         self._held = ""
         self._before = ""
 
     def add(self, secret: str) -> None:
         """From here on, this secret is masked."""
-        if len(secret) < SHORTEST:
-            return
-        self._forms |= forms(secret)
-        self._beginnings = None
-        self._longest = max(map(len, self._forms))
+        if len(secret) >= SHORTEST:
+            self._known = _Known(self._known.forms | forms(secret))
 
     def feed(self, text: str) -> str:
         """The text that is safe to store now."""
-        if not self._forms:
+        if not self._known.forms:
             return text
-        text = _without(_Flat(self._held + text), self._forms, before=self._before)
-        keep = self._beginning(text)
+        text = _whole_masked(_Flat(self._held + text), self._known.forms, before=self._before)
+        keep = self._known.beginning_at_end(text)
         safe, self._held = text[: len(text) - keep], text[len(text) - keep :]
         self._before = (self._before + _Flat(safe[-_ENOUGH:]).text)[-TELLING:]
-        return safe
+        return _cut_masked(safe, self._known)
 
     def flush(self) -> str:
         """What was held back, masked when it tells something; call at the end."""
@@ -82,21 +78,36 @@ class Mask:
 
     def once(self, text: str) -> str:
         """A whole text, masked; nothing is held back."""
-        return _without(_Flat(text), self._forms, before="")
+        masked = _whole_masked(_Flat(text), self._known.forms, before="")
+        return _cut_masked(masked + "\n", self._known)[:-1]
 
-    def _beginning(self, text: str) -> int:
+
+class _Known:
+    """The forms of all secrets, and their beginnings, which are asked for when there is a text."""
+
+    def __init__(self, forms: frozenset[str]) -> None:
+        self.forms = forms
+
+    @cached_property
+    def longest(self) -> int:
+        return max(map(len, self.forms), default=0)
+
+    @cached_property
+    def beginnings(self) -> frozenset[str]:
+        return frozenset(form[:size] for form in self.forms for size in range(1, len(form)))
+
+    @cached_property
+    def first_letters(self) -> frozenset[str]:
+        return frozenset(form[:TELLING] for form in self.forms if len(form) > TELLING)
+
+    def beginning_at_end(self, text: str) -> int:
         """Length of the longest end of the text with which a secret might begin."""
-        flat = _Flat(text[-_ENOUGH - 2 * self._longest :])
+        flat = _Flat(text[-_ENOUGH - 2 * self.longest :])
         least = TELLING if text.endswith("\n") else 1
-        for size in range(min(self._longest - 1, len(flat.text)), least - 1, -1):
-            if flat.text[-size:] in self._all_beginnings():
+        for size in range(min(self.longest - 1, len(flat.text)), least - 1, -1):
+            if flat.text[-size:] in self.beginnings:
                 return len(flat.shown) - flat.at(len(flat.text) - size)
         return 0
-
-    def _all_beginnings(self) -> frozenset[str]:
-        if self._beginnings is None:
-            self._beginnings = frozenset(form[:size] for form in self._forms for size in range(1, len(form)))
-        return self._beginnings
 
 
 class _Flat:
@@ -118,16 +129,34 @@ class _Flat:
         return self._starts[piece] + position - self._flat_starts[piece]
 
 
-def _without(flat: _Flat, forms: Iterable[str], *, before: str) -> str:
+def _whole_masked(flat: _Flat, forms: Iterable[str], *, before: str) -> str:
     """The text with every form masked, also one that began in what came before."""
+    spans = []
+    for start, end in _found(before + flat.text, forms):
+        if end > len(before):
+            begin = flat.at(max(start - len(before), 0))
+            spans.append((begin, flat.at(end - len(before) - 1) + 1))
+    return _replaced(flat.shown, spans)
+
+
+def _cut_masked(text: str, known: _Known) -> str:
+    """The text without what is left of a secret where somebody has cut it: at a line's end, or before an ellipsis."""
+    spans = []
+    for start, _ in _found(text, known.first_letters):
+        ends = [end for mark in "\n…" if (end := text.find(mark, start, start + known.longest + 1)) >= 0]
+        if ends and text[start : min(ends)] in known.beginnings:
+            spans.append((start, min(ends)))
+    return _replaced(text, spans)
+
+
+def _replaced(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """The text with the spans masked; overlapping ones as one."""
     pieces, upto = [], 0
-    for start, end in _merged(_found(before + flat.text, forms)):
-        if end <= len(before):
-            continue
-        begin = flat.at(max(start - len(before), 0))
-        pieces += [flat.shown[upto:begin], MASKED]
-        upto = flat.at(end - len(before) - 1) + 1
-    return "".join([*pieces, flat.shown[upto:]])
+    for start, end in sorted(spans):
+        if start >= upto:
+            pieces += [text[upto:start], MASKED]
+        upto = max(upto, end)
+    return "".join([*pieces, text[upto:]])
 
 
 def _found(text: str, forms: Iterable[str]) -> Iterator[tuple[int, int]]:
@@ -136,17 +165,3 @@ def _found(text: str, forms: Iterable[str]) -> Iterator[tuple[int, int]]:
         while start >= 0:
             yield start, start + len(form)
             start = text.find(form, start + len(form))
-
-
-def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Overlapping spans as one."""
-    first, last = -1, -1
-    for start, end in sorted(spans):
-        if start > last:
-            if last > 0:
-                yield first, last
-            first, last = start, end
-        else:
-            last = max(last, end)
-    if last > 0:
-        yield first, last

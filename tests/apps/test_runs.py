@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import OperationalError
 
 from deploynaut.durable import port
 from deploynaut.durable.inline import InlineEngine
 from deploynaut.engine.pipeline import AbortAsked, Claimed, Decision, Event, Mark, NotAllowed, Status, StepStatus
-from deploynaut.engine.steps.base import FencedOff, StepFailed, StepResult
+from deploynaut.engine.steps.base import FencedOff, StepFailed, StepResult, StepTimedOut
 from deploynaut.runs import subjects
 from deploynaut.runs.log_text import clean
 from deploynaut.runs.logs import LogSink
 from deploynaut.runs.masking import Mask, forms
 from deploynaut.runs.models import Held, Hold, LogChunk, Run, StepRun
 from deploynaut.runs.runner import advance
+from deploynaut.runs.watch import Watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -212,3 +214,54 @@ def test_a_log_keeps_head_and_tail_and_says_what_was_cut(subject: Scripted, monk
     text = "".join(LogChunk.objects.filter(step__isnull=False).values_list("text", flat=True))
     assert "line 0\n" in text and "line 499\n" in text and "were cut here" in text
     assert len(text) < 1500
+
+
+# --- the watch -------------------------------------------------------------------------------------------------------
+
+
+def watched(step: StepRun, run: Run, *, limit: timedelta) -> Watch:
+    return Watch(run, step, token=run.token, limit=limit, clock=lambda: NOON)
+
+
+def test_a_step_out_of_time_is_told_so_each_time_it_asks(subject: Scripted) -> None:
+    run = begin("release")
+    watch = watched(run.steps.get(), run, limit=timedelta(0))
+    for _ in range(2):
+        with pytest.raises(StepTimedOut, match="took longer"):
+            watch.guard()
+
+
+def test_the_way_back_out_of_time_may_still_put_the_screen_up(subject: Scripted) -> None:
+    run = begin("roll_back")
+    step = run.steps.get()
+    step.back = True
+    watch = watched(step, run, limit=timedelta(0))
+    with pytest.raises(StepTimedOut):
+        watch.guard()
+    watch.guard()
+
+
+def test_the_way_back_is_finished_whatever_is_asked(subject: Scripted) -> None:
+    run = begin("roll_back")
+    step = run.steps.get()
+    step.back = True
+    Run.objects.filter(pk=run.pk).update(abort_by="Mia")
+    watch = watched(step, run, limit=timedelta(minutes=1))
+    watch._look()
+    watch.guard()
+
+
+def test_a_watch_outlives_a_busy_database(subject: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = begin("prepare")
+    watch = watched(run.steps.get(), run, limit=timedelta(minutes=1))
+
+    def busy(self: Watch) -> None:
+        raise OperationalError("database is locked")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Watch, "_asked_to_stop", busy)
+        watch._look()
+    Run.objects.filter(pk=run.pk).update(token=99)
+    watch._look()
+    with pytest.raises(FencedOff):
+        watch.guard()
