@@ -65,13 +65,11 @@ class Git:
         """
         process = self._start(words, stdin=subprocess.DEVNULL, hold=hold)
         tail = b""
-        try:
+        with _ended_with_us(process):
             for piece in _pieces(process, guard=guard, stall=stall):
                 tail = (tail + piece)[-_KEPT_ERRORS:]
                 heard(piece)
             status = process.wait(timeout=stall)
-        finally:
-            end(process)
         if status:
             raise GitFailed.of(words, status, tail)
 
@@ -91,7 +89,9 @@ class Git:
     def _start(
         self, words: tuple[str, ...], *, stdin: int, hold: int | None = None, quiet: bool = False
     ) -> subprocess.Popen[bytes]:
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Parents that are made along get the usual mode; keys will lie in this one.
+        for part in (self.home.parent, self.home):
+            part.mkdir(mode=0o700, parents=True, exist_ok=True)
         return subprocess.Popen(
             [self.program, f"--git-dir={self.directory}", *_settings(), *words],
             stdin=stdin,
@@ -143,6 +143,24 @@ class GitFailed(Exception):
 
 class GitStalled(GitFailed):
     """Git was silent for too long and has been ended."""
+
+
+# Outlives us when we are killed: the end of its input without a word means that nobody looks after git any more.
+_KEEPER = 'if read -r word; then exit 0; fi; kill -s KILL -- "-$1"'
+
+
+@contextlib.contextmanager
+def _ended_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Git and all it has started is gone after the block, also when we are killed in it: a server may hang."""
+    keeper = subprocess.Popen(
+        ["/bin/sh", "-c", _KEEPER, "sh", str(process.pid)], stdin=subprocess.PIPE, env={}, start_new_session=True
+    )
+    try:
+        yield
+    finally:
+        end(process)
+        with contextlib.suppress(BrokenPipeError):
+            keeper.communicate(b"done\n")
 
 
 def _settings() -> list[str]:

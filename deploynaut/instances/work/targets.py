@@ -41,5 +41,5 @@ def check(run: Run, work: Work) -> StepResult:
 
 def _target(run: Run, work: Work) -> Target:
     target = Target.objects.select_related("environment__instance").get(pk=run.subject_id)
-    hide(work, ("environment", target.environment_id))
+    hide(work, ("environment", target.environment_id), ("instance", target.environment.instance_id))
     return target
