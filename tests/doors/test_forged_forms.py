@@ -72,7 +72,5 @@ def test_the_same_form_from_our_own_page_is_accepted(strict: Client, world: Worl
     page = strict.get("/instances/acme/").content.decode()
     found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
     assert found
-    answer = strict.post(
-        "/instances/acme/-/fetch/", {"csrfmiddlewaretoken": found[1]}, HTTP_ORIGIN="http://testserver"
-    )
+    answer = strict.post("/instances/acme/-/fetch/", {"csrfmiddlewaretoken": found[1]}, HTTP_ORIGIN="http://testserver")
     assert answer.status_code == 302

@@ -151,7 +151,7 @@ def test_deploy_a_tagged_release_appears_once_a_fetch_has_brought_a_tag(world: W
 def test_the_environment_ends_with_its_history(world: World) -> None:
     page = world.browser("Rob").get("/instances/acme/uat/").content.decode()
     assert ("h2", "Deploy history") in Words(page)
-    assert [tag for tag in re.findall(r"<h2[^>]*>([^<]*)", page)][-1] == "Deploy history"
+    assert re.findall(r"<h2[^>]*>([^<]*)", page)[-1] == "Deploy history"
 
 
 def test_the_choosing_page_offers_the_four_ways_of_the_guide(world: World) -> None:
