@@ -50,10 +50,11 @@ def violations(page: Page) -> list[str]:
     """What axe finds wrong with the page: rule, help and the first element."""
     # The page's policy allows no inline script, which is as it should be: axe comes in through the debugger's door.
     found: dict[str, Any] = page.evaluate(f"async () => {{ {AXE.read_text('utf-8')}; return await axe.run(document) }}")
-    return [
-        f"{one['id']}: {one['help']}: {json.dumps(one['nodes'][0]['target'])} {one['nodes'][0].get('failureSummary', '')}"
-        for one in found["violations"]
-    ]
+    return [f"{one['id']}: {one['help']}: {_first(one['nodes'])}" for one in found["violations"]]
+
+
+def _first(nodes: list[dict[str, Any]]) -> str:
+    return f"{json.dumps(nodes[0]['target'])} {nodes[0].get('failureSummary', '')}"
 
 
 def sideways(page: Page) -> int:

@@ -37,7 +37,7 @@ class Running:
         page.get_by_label("E-mail").first.fill(self.people[who])
         page.get_by_label("Password").first.fill(self.password)
         page.get_by_role("button", name="Log in", exact=True).click()
-        expect(page.get_by_role("link", name=re.compile("instances", re.I)).first).to_be_visible()
+        expect(page.get_by_role("link", name=re.compile("instances", re.IGNORECASE)).first).to_be_visible()
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         address=_find(r"ready: (http://\S+)", text),
         password=_find(r"password (\S+)", text),
         people={email.split("@")[0]: email for email in re.findall(r"\S+@demo\.example", text)},
-        sites=dict(re.findall(r"^\s+(uat|prod)\s+(http://\S+)", text, re.M)),
+        sites=dict(re.findall(r"^\s+(uat|prod)\s+(http://\S+)", text, re.MULTILINE)),
     )
     yield running
     process.send_signal(signal.SIGTERM)
@@ -68,8 +68,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def _read(process: subprocess.Popen[bytes], printed: list[str]) -> None:
     assert process.stdout is not None
+    # Line by line, not with one extend: the test reads what has come so far.
     for line in process.stdout:
-        printed.append(line.decode(errors="replace"))
+        printed += [line.decode(errors="replace")]
 
 
 def _find(pattern: str, text: str) -> str:
@@ -102,7 +103,7 @@ def begin(page: Page) -> None:
 def ends_as(page: Page, word: str) -> None:
     """The deployment page says by itself, without a reload, how it ended."""
     expect(page.locator(".outcome")).to_contain_text("Took", timeout=LONG)
-    expect(page.locator(".outcome")).to_contain_text(re.compile(word, re.I))
+    expect(page.locator(".outcome")).to_contain_text(re.compile(word, re.IGNORECASE))
 
 
 def titles(url: str) -> str:
@@ -113,7 +114,7 @@ def titles(url: str) -> str:
 def instance(page: Page, demo: Running) -> None:
     """The way from the front page to the instance."""
     page.goto(f"{demo.address}/instances/")
-    page.get_by_role("link", name=re.compile("Valley Council", re.I)).first.click()
+    page.get_by_role("link", name=re.compile("Valley Council", re.IGNORECASE)).first.click()
 
 
 def complaints(page: Page) -> list[str]:
