@@ -15,12 +15,13 @@ import django
 
 django.setup()
 
-from deploynaut.accounts.models import User  # noqa: E402
+from deploynaut.accounts.models import Grant, User  # noqa: E402
+from deploynaut.accounts.roles import Role  # noqa: E402
 from deploynaut.deployments.models import Deployment  # noqa: E402
 from deploynaut.durable import port  # noqa: E402
 from deploynaut.engine.connections.host_keys import fingerprint  # noqa: E402
 from deploynaut.instances.managers import begin_target_run  # noqa: E402
-from deploynaut.instances.models import Environment, KeyPair, Target  # noqa: E402
+from deploynaut.instances.models import Environment, Instance, KeyPair, Target  # noqa: E402
 from deploynaut.instances.revisions import choose  # noqa: E402
 
 
@@ -70,6 +71,12 @@ def check(*, target: int) -> int:
     return int(begin_target_run("check", found, now=port.now()).pk)
 
 
+def grant(*, to: str, role: str, instance: str, who: str) -> None:
+    """Give somebody a role on an instance."""
+    where = Instance.objects.get(name=instance)
+    Grant.objects.give(by=_person(who), to=_person(to), role=Role(role), instance=where.pk, now=port.now())
+
+
 def public_key(*, environment: str) -> str:
     """The public half of the environment's SSH key; empty while it is being made."""
     return KeyPair.objects.get(owner="environment", owner_id=_environment(environment).pk).public
@@ -77,7 +84,7 @@ def public_key(*, environment: str) -> str:
 
 ACTS: dict[str, Callable[..., Any]] = {
     act.__name__: act
-    for act in (begin, abort, add_environment, change_environment, add_target, confirm, check, public_key)
+    for act in (begin, abort, add_environment, change_environment, add_target, confirm, check, grant, public_key)
 }
 
 

@@ -25,7 +25,6 @@ from typing import Any
 import httpx2
 
 from demo.layout import Demo
-from deploynaut.cli.demo import PIPELINE, RECIPE, STEPS
 
 PROJECT = Path(__file__).resolve().parents[1]
 PEOPLE = {"rob": "rob@demo.example", "mia": "mia@demo.example", "ada": "ada@demo.example", "olga": "olga@demo.example"}
@@ -190,6 +189,8 @@ class Stage:
 
     def add_site(self, name: str, **options: Any) -> str:
         """Another environment like uat on this machine, its own site served; its address. `options` of the recipe."""
+        from deploynaut.cli.demo import PIPELINE, RECIPE, STEPS  # needs Django's settings, which a stage does not
+
         base, port = self.demo.base(name), free_port()
         url = f"http://127.0.0.1:{port}"
         base.mkdir(parents=True, exist_ok=True)
