@@ -6,7 +6,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Final
 
-MARKER: Final = "/tmp/deploynaut-attack-marker"  # noqa: S108 - what an executed text would leave behind
+MARKER: Final = "/tmp/deploynaut-attack-marker"
 RUN: Final = f"touch {MARKER}"
 
 _SHELL = (

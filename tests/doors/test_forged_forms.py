@@ -38,15 +38,15 @@ def test_a_forged_form_is_refused(strict: Client, where: str, fields: dict[str, 
     assert found
     token = found[1]
     before = all_rows()
-    own = {"HTTP_ORIGIN": "http://testserver"}
-    foreign = {"HTTP_ORIGIN": "https://evil.example"}
+    own = {"Origin": "http://testserver"}
+    foreign = {"Origin": "https://evil.example"}
     tries = [
-        strict.post(where, fields, **own),
-        strict.post(where, {**fields, "csrfmiddlewaretoken": "x" * 64}, **own),
-        strict.post(where, {**fields, "csrfmiddlewaretoken": token}, **foreign),
-        strict.post(where, {**fields, "csrfmiddlewaretoken": token}, HTTP_ORIGIN="null"),
-        strict.post(where, '{"csrfmiddlewaretoken": "' + token + '"}', content_type="text/plain", **own),
-        strict.post(where, "{}", content_type="application/json", **own),
+        strict.post(where, fields, headers=own),
+        strict.post(where, {**fields, "csrfmiddlewaretoken": "x" * 64}, headers=own),
+        strict.post(where, {**fields, "csrfmiddlewaretoken": token}, headers=foreign),
+        strict.post(where, {**fields, "csrfmiddlewaretoken": token}, headers={"Origin": "null"}),
+        strict.post(where, '{"csrfmiddlewaretoken": "' + token + '"}', content_type="text/plain", headers=own),
+        strict.post(where, "{}", content_type="application/json", headers=own),
     ]
     assert [answer.status_code for answer in tries] == [403] * len(tries)
     assert b"This form was not accepted" in tries[0].content

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from django.apps import apps
+from django.core.cache import cache
 from django.db import connection, models
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -63,7 +64,8 @@ class World:
 
 
 def make_world() -> World:
-    """The world, with nobody logged in yet."""
+    """The world, with nobody logged in yet, and the count of log-ins back at nought."""
+    cache.clear()
     instance = make_instance("acme")
     uat = make_environment(instance, "uat")
     prod = make_environment(instance, "prod", kind="production")
