@@ -11,6 +11,7 @@ from pathlib import Path
 from deploynaut.engine.repository import (
     BadRevision,
     Branch,
+    Changes,
     Commit,
     FetchResult,
     Kind,
@@ -110,11 +111,21 @@ class FakeMirror:
         files = sorted(self.files[self.resolve(check_commit(commit))].items())
         return hashlib.sha1(repr((files, sorted(self.executable))).encode()).hexdigest()  # noqa: S324
 
-    def archive(self, commit: str) -> Iterator[Member]:
+    @property
+    def origin(self) -> str:
+        """See `Mirror.origin`."""
+        return "fake"
+
+    def changes(self, before: str, after: str) -> Changes | None:
+        """See `Mirror.changes`; this one always has the next tree packed whole."""
+        return None
+
+    def archive(self, commit: str, *, only: tuple[str, ...] | None = None) -> Iterator[Member]:
         """See `Mirror.archive`."""
         files = self.files[self.resolve(check_commit(commit))]
         self.archived.append(commit)
-        return inspect((self._member(path, files[path]) for path in sorted(files)), limits=Limits())
+        wanted = sorted(files if only is None else set(only) & set(files))
+        return inspect((self._member(path, files[path]) for path in wanted), limits=Limits())
 
     def export(self, commit: str, directory: Path) -> None:
         """See `Mirror.export`."""

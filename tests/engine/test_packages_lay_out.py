@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from deploynaut.engine.connections.base import CommandFailed
 from deploynaut.engine.connections.local import Local
 from deploynaut.engine.packages import (
     How,
+    Manifest,
     NoRoom,
+    Package,
     Previous,
     ReleaseAltered,
     ReleaseInUse,
@@ -23,7 +26,7 @@ from deploynaut.engine.packages import (
     switch,
     verify,
 )
-from deploynaut.engine.packages.listing import listed
+from deploynaut.engine.packages.payload import whole
 from deploynaut.engine.packages.room import check_room, of_failure
 from deploynaut.engine.packages.survey import Is, Survey, survey
 from deploynaut.engine.testing_mirror import Content
@@ -334,17 +337,16 @@ def test_bytes_altered_on_the_way_are_sent_again_once(workshop: Workshop, monkey
     package = workshop.package(MANY)
     spoiled: list[int] = []
 
-    def spoil(connection: object, text: str, *arguments: str, **options: object) -> object:
-        found = listed(connection, text, *arguments, **options)  # type: ignore[arg-type]
-        spoiled.append(1)
-        if len(spoiled) == 1:
-            (workshop.base / "releases" / ".1.part" / "d1" / "f1").write_text("spoiled")
-            state = found["d1/f1"]
-            return {**found, "d1/f1": state._replace(value="0" * 64)}
-        return found
+    @contextlib.contextmanager
+    def spoil(package: Package, *, wanted: Manifest) -> Iterator[bytes]:
+        with whole(package, wanted=wanted) as content:
+            spoiled.append(1)
+            assert isinstance(content, Path)
+            yield content.read_bytes().replace(b"x1x1x1", b"x1x2x1", 1)
 
-    monkeypatch.setattr("deploynaut.engine.packages.upload.listed", spoil)
+    monkeypatch.setattr("deploynaut.engine.packages.payload.whole", spoil)
     assert workshop.lay_out(package, "1").repaired == 1
+    assert spoiled
     assert tree(workshop.release("1")) == wanted(MANY)
 
 

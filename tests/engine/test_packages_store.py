@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from deploynaut.engine.connections.processes import group_lives
 from deploynaut.engine.packages import Build, BuildFailed, Package, PackageStore, StoreFull
 from deploynaut.engine.repository import BadTree, Limits, RepositoryDamaged, RevisionNotFound
 from deploynaut.engine.testing_mirror import FakeMirror
@@ -90,6 +90,11 @@ def test_who_waits_for_another_build_can_still_be_stopped(workshop: Workshop) ->
     thread.join()
 
 
+def layer_of(package: Package) -> Path:
+    """The newest tar of a package."""
+    return package.layers / package.contents().layers[-1]
+
+
 def damage(path: Path) -> None:
     """One bit, the time of the file put back."""
     before = path.stat()
@@ -99,10 +104,10 @@ def damage(path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-@pytest.mark.parametrize("name", ["package.tar", "manifest", "index", "about.json"])
+@pytest.mark.parametrize("name", ["layer", "manifest", "index", "about.json"])
 def test_an_altered_package_is_noticed_and_made_anew_once(workshop: Workshop, name: str) -> None:
     package = workshop.package({"a": b"1" * 2000, "b": b"2" * 700})
-    damage(package.directory / name)
+    damage(layer_of(package) if name == "layer" else package.directory / name)
     assert workshop.store.find(package.digest) is None
     again = workshop.store.get(
         mirror=workshop.mirror, commit=package.commit, build=None, log=workshop.lines.append, guard=go_on
@@ -115,7 +120,7 @@ def test_an_altered_package_is_noticed_and_made_anew_once(workshop: Workshop, na
 
 def test_a_package_whose_file_was_only_touched_is_read_and_kept(workshop: Workshop) -> None:
     package = workshop.package({"a": b"1"})
-    os.utime(package.directory / "package.tar")
+    os.utime(layer_of(package))
     assert workshop.store.find(package.digest) is not None
 
 
@@ -134,8 +139,8 @@ def test_a_build_runs_in_the_tree_without_anything_of_ours(workshop: Workshop, m
     assert states["public/made.txt"].mode == 0o755
     assert states["public/link"].value == "made.txt"
     assert states["public/empty"].kind == "directory"
-    (line,) = (line for line in workshop.lines if line.startswith("environment"))
-    assert set(line.split()[1:]) <= {
+    (line,) = (line for line in workshop.lines if line.startswith("| environment"))
+    assert set(line.split()[2:]) <= {
         "HOME",
         "LANG",
         "LC_ALL",
@@ -190,7 +195,7 @@ def test_a_build_that_hangs_is_ended_with_all_it_has_started(
     commit = workshop.mirror.commit({"build.py": SLOW % text})
     with pytest.raises(BuildFailed, match=words):
         build(workshop, commit, **limits)
-    assert not running(int(workshop.lines[0]))
+    assert not group_lives(int(workshop.lines[0].removeprefix("| ")))
 
 
 def test_a_guard_that_raises_ends_the_build(workshop: Workshop) -> None:
@@ -208,17 +213,7 @@ def test_a_guard_that_raises_ends_the_build(workshop: Workshop) -> None:
             log=workshop.lines.append,
             guard=stop,
         )
-    assert not running(int(workshop.lines[0]))
-
-
-def running(group: int) -> bool:
-    """Whether anything of a process group runs; a zombie does not."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, _, found = path.read_text().rpartition(")")[2].split()[:3]
-            if int(found) == group and state not in "ZX":
-                return True
-    return False
+    assert not group_lives(int(workshop.lines[0].removeprefix("| ")))
 
 
 @pytest.mark.parametrize(

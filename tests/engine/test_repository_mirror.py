@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from deploynaut.engine import vault
+from deploynaut.engine.connections.processes import group_lives
 from deploynaut.engine.repository import (
     Access,
     BadRevision,
@@ -189,13 +190,11 @@ def slow_git(place: Path) -> str:
 
 
 def group_is_gone(group: int) -> bool:
-    """Nothing of it runs any more; a zombie that init has yet to collect does not run."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, _, found = path.read_text().rpartition(")")[2].split()[:3]
-            if int(found) == group and state not in "ZX":
-                return False
-    return True
+    """Nothing of it runs any more. What was killed may take a moment to go."""
+    end = time.monotonic() + 10
+    while group_lives(group) and time.monotonic() < end:
+        time.sleep(0.01)
+    return not group_lives(group)
 
 
 def test_a_guard_that_raises_ends_the_fetch_and_all_it_has_started(origin: Repository, tmp_path: Path) -> None:

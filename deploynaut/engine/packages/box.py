@@ -1,92 +1,119 @@
-"""One package on our disk: an uncompressed tar, its manifest, and where each path lies in the tar.
+"""One package on our disk: its manifest, and where each path lies in the tars ("layers") that hold it.
 
-Uncompressed, so that the tar of a difference is cut out of it in slices.
+Layers are uncompressed, so that the tar of a difference is cut out of them in slices, and shared: the package of the
+next commit is the layers of the one before and a small one of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 from array import array
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from deploynaut.engine.packages import tar
 from deploynaut.engine.packages.build import Guard
 from deploynaut.engine.packages.manifest import Entry, Manifest
-from deploynaut.engine.packages.work import remove
+from deploynaut.engine.packages.work import remove, write_whole
 from deploynaut.engine.repository import BadTree, Kind, Member, shown
-
-TAR = "package.tar"
 
 _PIECE = 1024 * 1024
 _GUARD_EVERY = 500
 
 
 class Slice(NamedTuple):
-    """Where a path lies in the tar: its header from `start`, its content from `content`, all of it up to `end`."""
+    """Where a path lies: in which layer, its header from `start`, its content from `content`, all of it up to `end`."""
 
+    layer: int
     start: int
     content: int
     end: int
 
 
-def fill(directory: Path, members: Iterable[Member], *, about: dict[str, str], guard: Guard) -> Manifest:
-    """Write a package of these members into a new directory. Nothing of it is used before this returns."""
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The layers of a package, oldest first, by name; and of each path what it is and where it lies."""
+
+    layers: tuple[str, ...] = ()
+    places: Mapping[str, tuple[Entry, Slice]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is noted about a package."""
+
+    commit: str
+    tree: str
+    layers: tuple[str, ...]
+
+
+def fill(
+    directory: Path, members: Iterable[Member], *, layers: Path, commit: str, tree: str, guard: Guard, kept: Contents
+) -> Manifest:
+    """Write a package of these members into a new directory. What is in `kept` is not written again.
+
+    Nothing of it is used before this returns.
+    """
     directory.mkdir(mode=0o700)
-    headers = hashlib.sha256()
-    entries: list[tuple[Entry, Slice]] = []
+    layer = directory / "layer"
     # The disk's own clock: a changed file must have another time than it had, for caches of web servers.
-    mtime = int(directory.stat().st_mtime)
-    with (directory / TAR).open("xb", buffering=_PIECE) as file:
+    writer = _Writer(kept, number=len(kept.layers), mtime=int(directory.stat().st_mtime))
+    with layer.open("xb", buffering=_PIECE) as file:
         for number, member in enumerate(members):
             if number % _GUARD_EVERY == 0:
                 guard()
-            entries.append(_add(file, member, mtime=mtime, headers=headers))
-        file.write(tar.END)
-    return _close(directory, entries, {**about, "headers": headers.hexdigest()})
+            writer.add(file, member)
+        writer.write(file, tar.END)
+    name = _put_layer(layer, layers, writer.digest)
+    return _close(directory, writer.entries, About(commit, tree, (*kept.layers, name)))
 
 
-def read(directory: Path) -> tuple[dict[str, str], Manifest]:
+def read(directory: Path) -> tuple[About, Manifest]:
     """What is noted about the package, and its manifest. Raises Damaged, FileNotFoundError."""
+    text = (directory / "manifest").read_bytes()
+    index = (directory / "index").read_bytes()
     try:
-        about = dict(json.loads((directory / "about.json").read_text("utf-8")))
-        manifest = Manifest.parse((directory / "manifest").read_bytes())
-    except (ValueError, TypeError) as error:
+        noted = dict(json.loads((directory / "about.json").read_text("utf-8")))
+        about = About(str(noted["commit"]), str(noted["tree"]), tuple(noted["layers"]))
+    except (ValueError, TypeError, KeyError) as error:
         raise Damaged(f"The package {directory.name} is damaged.") from error
-    if manifest.digest != directory.name or about.get("seal") != _seal(about, (directory / "index").read_bytes()):
+    if hashlib.sha256(text).hexdigest() != directory.name or noted.get("seal") != _seal(about, index):
         raise Damaged(f"What is noted about package {directory.name} was altered.")
-    return about, manifest
+    return about, _parsed(text)
 
 
-def check(directory: Path, manifest: Manifest) -> None:
-    """Raises Damaged when the tar is not what was written. Read whole only when the file has been touched since."""
-    if _note_of(directory / "checked") == _signature(directory):
-        return
-    about, _ = read(directory)
-    headers = hashlib.sha256()
-    with (directory / TAR).open("rb") as file:
-        places = zip(manifest.entries, slices(directory, manifest).values(), strict=True)
-        for entry, place in sorted(places, key=lambda pair: pair[1].start):
-            headers.update(_at(file, place.start, place.content))
-            if entry.kind is Kind.FILE and _hash(file, entry.size) != entry.digest:
-                raise Damaged(f"{shown(entry.path)} in package {manifest.digest} was altered.")
-    if headers.hexdigest() != about["headers"]:
-        raise Damaged(f"The package {manifest.digest} was altered.")
-    write_whole(directory / "checked", _signature(directory))
+def check(layers: Path, about: About) -> None:
+    """Raises Damaged when a layer is not what was written. Read whole only when it has been touched since."""
+    for name in about.layers:
+        path = layers / name
+        try:
+            signature = _signature(path)
+        except FileNotFoundError as error:
+            raise Damaged(f"A layer of a package is missing: {name}.") from error
+        if _note_of(path) == signature:
+            continue
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != name:
+                raise Damaged(f"A layer of a package was altered: {name}.")
+        write_whole(_note(path), signature)
 
 
-def slices(directory: Path, manifest: Manifest) -> dict[str, Slice]:
-    """By path, in the manifest's order. Raises Damaged."""
+def contents(directory: Path, about: About, manifest: Manifest, *, only: Collection[str] | None = None) -> Contents:
+    """Where each path of a package lies, or each of some paths. Raises Damaged."""
     numbers = array("Q")
     numbers.frombytes((directory / "index").read_bytes())
-    if len(numbers) != 3 * len(manifest.entries):
+    if len(numbers) != 4 * len(manifest.entries):
         raise Damaged(f"The index of package {manifest.digest} was altered.")
-    places = map(Slice, numbers[0::3], numbers[1::3], numbers[2::3])
-    return dict(zip((entry.path for entry in manifest.entries), places, strict=True))
+    slices = map(Slice, numbers[0::4], numbers[1::4], numbers[2::4], numbers[3::4])
+    pairs = zip(manifest.entries, slices, strict=True)
+    wanted = (pair for pair in pairs if only is None or pair[0].path in only)
+    return Contents(about.layers, {entry.path: (entry, place) for entry, place in wanted})
 
 
 def put_in_place(new: Path, directory: Path, *, aside: Path) -> None:
@@ -104,81 +131,112 @@ def discard(directory: Path, *, aside: Path) -> None:
     remove(gone)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a small file whole or not at all."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+def discard_layers(layers: Path, *, used: frozenset[str]) -> None:
+    """Remove the layers that no package has any more."""
+    for path in layers.iterdir():
+        if path.name.partition(".")[0] not in used:
+            path.unlink(missing_ok=True)
 
 
 class Damaged(Exception):
     """A package on our disk is not what was written there."""
 
 
-def _add(file: BinaryIO, member: Member, *, mtime: int, headers: hashlib._Hash) -> tuple[Entry, Slice]:
-    start = file.tell()
-    header = tar.header(
+class _Writer:
+    """Adds members to a layer, and notes where each lies."""
+
+    def __init__(self, kept: Contents, *, number: int, mtime: int) -> None:
+        self.entries: list[tuple[Entry, Slice]] = []
+        self._kept = kept
+        self._number = number
+        self._mtime = mtime
+        self._hash = hashlib.sha256()
+        self._at = 0
+
+    @property
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+    def add(self, file: BinaryIO, member: Member) -> None:
+        if (known := self._kept.places.get(member.path)) and known[0].kind is member.kind:
+            self.entries.append(known)
+            return
+        start = self._at
+        self.write(file, _header(member, self._mtime))
+        content = self._at
+        digest = self._content(file, member) if member.kind is Kind.FILE else ""
+        self.write(file, tar.padding(member.size))
+        entry = Entry(member.path, member.kind, member.mode, member.size, digest, member.target)
+        self.entries.append((entry, Slice(self._number, start, content, self._at)))
+
+    def write(self, file: BinaryIO, piece: bytes) -> None:
+        file.write(piece)
+        self._hash.update(piece)
+        self._at += len(piece)
+
+    def _content(self, file: BinaryIO, member: Member) -> str:
+        digest, end = hashlib.sha256(), self._at + member.size
+        for chunk in member.chunks:
+            digest.update(chunk)
+            self.write(file, chunk)
+        if self._at != end:
+            raise BadTree(f"{shown(member.path)} changed while it was packed. Build again.")
+        return digest.hexdigest()
+
+
+def _header(member: Member, mtime: int) -> bytes:
+    return tar.header(
         member.path, kind=member.kind, mode=member.mode, size=member.size, target=member.target, mtime=mtime
     )
-    headers.update(header)
-    file.write(header)
-    digest = _write(file, member) if member.kind is Kind.FILE else ""
-    file.write(tar.padding(member.size))
-    entry = Entry(member.path, member.kind, member.mode, member.size, digest, member.target)
-    content = start + len(header)
-    return entry, Slice(start, content, content + member.size + -member.size % tar.BLOCK)
 
 
-def _write(file: BinaryIO, member: Member) -> str:
-    digest, size = hashlib.sha256(), 0
-    for chunk in member.chunks:
-        digest.update(chunk)
-        file.write(chunk)
-        size += len(chunk)
-    if size != member.size:
-        raise BadTree(f"{shown(member.path)} changed while it was packed. Build again.")
-    return digest.hexdigest()
+def _put_layer(new: Path, layers: Path, name: str) -> str:
+    layers.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place = layers / name
+    new.rename(place)
+    write_whole(_note(place), _signature(place))
+    return name
 
 
-def _close(directory: Path, entries: list[tuple[Entry, Slice]], about: dict[str, str]) -> Manifest:
+def _close(directory: Path, entries: list[tuple[Entry, Slice]], about: About) -> Manifest:
     manifest = Manifest.of(entry for entry, _ in entries)
     places = {entry.path: place for entry, place in entries}
-    numbers = array("Q", (number for entry in manifest.entries for number in places[entry.path]))
+    index = array("Q", (number for entry in manifest.entries for number in places[entry.path])).tobytes()
+    noted = {"commit": about.commit, "tree": about.tree, "layers": about.layers, "seal": _seal(about, index)}
     (directory / "manifest").write_bytes(manifest.text())
-    (directory / "index").write_bytes(numbers.tobytes())
-    sealed = {**about, "seal": _seal(about, numbers.tobytes())}
-    (directory / "about.json").write_text(json.dumps(sealed), "utf-8")
-    (directory / "checked").write_bytes(_signature(directory))
+    (directory / "index").write_bytes(index)
+    (directory / "about.json").write_text(json.dumps(noted), "utf-8")
     return manifest
 
 
-def _seal(about: dict[str, str], index: bytes) -> str:
+@functools.lru_cache(maxsize=4)
+def _parsed(text: bytes) -> Manifest:
+    """A worker asks for the manifests of the same few packages again and again."""
+    return Manifest.parse(text)
+
+
+def _seal(about: About, index: bytes) -> str:
     """Holds the notes and the index together."""
-    notes = {name: text for name, text in about.items() if name != "seal"}
-    return hashlib.sha256(json.dumps(notes, sort_keys=True).encode() + index).hexdigest()
+    notes = json.dumps([about.commit, about.tree, about.layers])
+    return hashlib.sha256(notes.encode() + index).hexdigest()
 
 
-def _signature(directory: Path) -> bytes:
-    """Changes with every write to the tar, also one that puts its time back: nobody sets a ctime."""
-    found = (directory / TAR).stat()
+def _signature(path: Path) -> bytes:
+    """Changes with every write, also one that puts the file's time back: nobody sets a ctime."""
+    found = path.stat()
     return json.dumps([found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]).encode()
 
 
-def _note_of(path: Path) -> bytes:
+def _note(layer: Path) -> Path:
+    return layer.with_name(f"{layer.name}.checked")
+
+
+def _note_of(layer: Path) -> bytes:
     with contextlib.suppress(FileNotFoundError):
-        return path.read_bytes()
+        return _note(layer).read_bytes()
     return b""
 
 
-def _at(file: BinaryIO, start: int, end: int) -> bytes:
-    file.seek(start)
-    return file.read(end - start)
-
-
-def _hash(file: BinaryIO, size: int) -> str:
-    digest = hashlib.sha256()
-    while size and (piece := file.read(min(size, _PIECE))):
-        digest.update(piece)
-        size -= len(piece)
-    return digest.hexdigest()
+def sizes(layers: Path, names: Iterable[str]) -> Iterator[int]:
+    """Bytes of these layers."""
+    return (os.stat(layers / name).st_size for name in names)

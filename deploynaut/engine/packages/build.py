@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import selectors
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploynaut.engine.connections.base import quoted
+from deploynaut.engine.connections.processes import end_group
 
 Log = Callable[[str], None]
 Guard = Callable[[], None]
@@ -125,12 +124,12 @@ def _listen(process: subprocess.Popen[bytes], build: Build, *, tell: Log, guard:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End it and everything it has started that stayed in its process group."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    """End it and everything it has started that stayed in its process group; proven."""
     if process.stdout:
         process.stdout.close()
+    if not end_group(process.pid):
+        raise BuildFailed(f"Process group {process.pid} of a build did not end within 60 s. End it by hand.")
+    process.wait()
 
 
 def _readable(line: bytes) -> str:

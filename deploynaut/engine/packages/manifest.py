@@ -63,6 +63,12 @@ class Manifest:
         return {entry.path: state_of(entry) for entry in self.entries}
 
     @cached_property
+    def proof(self) -> str:
+        """sha256 (hex) of what a target lists of a directory that holds exactly this; see `scripts`."""
+        paths, sums = zip(*map(_listed, self.entries), strict=True) if self.entries else ((), ())
+        return hashlib.sha256(b"".join((*sorted(paths), *sorted(filter(None, sums))))).hexdigest()
+
+    @cached_property
     def size(self) -> int:
         """Bytes of all files."""
         return sum(entry.size for entry in self.entries)
@@ -140,6 +146,13 @@ class BadManifest(ValueError):
 def _record(entry: Entry) -> bytes:
     head = b"%b %04o %d %b" % (_LETTERS[entry.kind], entry.mode, entry.size, entry.digest.encode("ascii") or b"-")
     return b"%b\0%b\0%b\0" % (head, _raw(entry.path), _raw(entry.target))
+
+
+def _listed(entry: Entry) -> tuple[bytes, bytes]:
+    """How `find` and `sha256sum` name an entry. No path holds `//`, so what stands behind it is the target."""
+    path = _raw(entry.path)
+    line = b"%b %o %b//%b\0" % (_LETTERS[entry.kind], entry.mode, path, _raw(entry.target))
+    return line, b"%b *./%b\0" % (entry.digest.encode("ascii"), path) if entry.kind is Kind.FILE else b""
 
 
 def _entry(head: bytes, path: bytes, target: bytes) -> Entry:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from deploynaut.engine.packages import box, tar
+from deploynaut.engine.packages import tar
 from deploynaut.engine.packages.box import Damaged, Slice
 from deploynaut.engine.packages.manifest import Difference, Entry, Manifest, state_of
 from deploynaut.engine.packages.store import Package
@@ -19,15 +19,19 @@ from deploynaut.engine.repository import Kind, shown
 IN_MEMORY = 8 * 1024 * 1024
 """Bytes of a payload that are kept in memory; a larger one is a file until it is sent."""
 
+_PIECE = 1024 * 1024
+_NOWHERE = Slice(0, 0, 0, 0)
+
 SEED = "seed"
 """What the member of a seed is called in its tar."""
 
 
 @contextlib.contextmanager
 def whole(package: Package, *, wanted: Manifest) -> Iterator[bytes | Path]:
-    """A tar of all that is wanted: the package's own as it lies there, unless the environment has links of its own."""
-    if wanted is package.manifest:
-        yield package.directory / box.TAR
+    """A tar of all that is wanted: the package's own layer as it lies there, when there is just that one to send."""
+    layers = package.contents(only=()).layers
+    if wanted is package.manifest and len(layers) == 1:
+        yield package.layers / layers[0]
     else:
         with partial(package, wanted=wanted, change=Difference((), tuple(wanted.states))) as (_, payload):
             yield payload
@@ -82,16 +86,18 @@ def _payload(spool: BinaryIO) -> bytes | Path:
 def _write_tar(
     to: BinaryIO, package: Package, entries: Iterable[Entry], *, rename: Callable[[str], str] | None = None
 ) -> None:
-    places = box.slices(package.directory, package.manifest)
-    of_package = package.manifest.states
-    with (package.directory / box.TAR).open("rb") as file:
+    entries = tuple(entries)
+    held = package.contents(only={entry.path for entry in entries})
+    with contextlib.ExitStack() as opened:
+        files = [opened.enter_context((package.layers / name).open("rb")) for name in held.layers]
         for entry in entries:
+            known, place = held.places.get(entry.path, (None, _NOWHERE))
             # A path of the environment's own, such as a link to shared files, is not in the package.
-            place = places[entry.path] if of_package.get(entry.path) == state_of(entry) else None
-            if place is None or rename:
+            there = known is not None and state_of(known) == state_of(entry)
+            if rename or not there:
                 to.write(_header(rename(entry.path) if rename else entry.path, entry, mtime=_mtime(package)))
-            if place:
-                _copy(file, place, entry, to=to, header=not rename)
+            if there:
+                _copy(files[place.layer], place, entry, to=to, header=not rename)
     to.write(tar.END)
 
 
@@ -101,15 +107,13 @@ def _copy(file: BinaryIO, place: Slice, entry: Entry, *, to: BinaryIO, header: b
     to.write(head if header else b"")
     digest = hashlib.sha256()
     left = entry.size
-    while left and (piece := file.read(min(left, 1024 * 1024))):
+    while left and (piece := file.read(min(left, _PIECE))):
         digest.update(piece)
         to.write(piece)
         left -= len(piece)
     to.write(tar.padding(entry.size))
     if left or (entry.kind is Kind.FILE and digest.hexdigest() != entry.digest):
-        raise Damaged(
-            f"{shown(entry.path)} in a package was altered on Deploynaut's own disk. Release again: it is made anew."
-        )
+        raise Damaged(f"{shown(entry.path)} in a package was altered on Deploynaut's own disk. Release again.")
 
 
 def _header(path: str, entry: Entry, *, mtime: int) -> bytes:
@@ -117,4 +121,4 @@ def _header(path: str, entry: Entry, *, mtime: int) -> bytes:
 
 
 def _mtime(package: Package) -> int:
-    return int((package.directory / box.TAR).stat().st_mtime)
+    return int((package.directory / "manifest").stat().st_mtime)

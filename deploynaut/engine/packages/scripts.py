@@ -23,18 +23,36 @@ link_of() {
 }
 """
 
-# Lists what is below the working directory: `kind mode`, path, link target, each with a NUL, and at the end `=` in
-# the first's place; then what sha256sum says of each file. Each sha256sum writes a file of its own: lines of several
-# into one pipe would mix.
+# Reads all that is below the working directory: of each path `kind mode path//target` (no path holds `//`), of each
+# file its sha256 as sha256sum says it, every record ended by NUL. Sorted and hashed together they are the proof that
+# `Manifest.proof` foretells ($2): then it says `same`. Else it says the records, with an empty one between the two
+# kinds, and fails no command: what cannot be read has no sum, and so differs.
+# openssl takes half the time where it is installed, but can only be trusted with names on one line. Each child writes
+# a file of its own: lines of several into one pipe would mix.
 _LIST = r"""
 list() {
+  rm -rf -- "$1"
   mkdir -p -m 0700 "$1/sums"
-  find . -mindepth 1 -path ./.deploynaut-release -prune -o -fprintf "$1/paths" '%y %m\0%P\0%l\0' -type f -print0 |
-    xargs -0 -r -n 300 -P "$(nproc 2>/dev/null || echo 2)" sh -c 'sha256sum -bz -- "$@" >"$0/$$"' "$1/sums" ||
-    [ $? -eq 123 ]
+  : >"$1/sums/none"
+  find . -mindepth 1 -path ./.deploynaut-release -prune -o -fprintf "$1/paths" '%y %m %P//%l\0' -type f \
+    \( -path '*[
+\\]*' -fprint0 "$1/odd" -o -fprint0 "$1/plain" \)
+  batch='sha256sum -bz -- "$@" >>"$0/$$"'
+  xargs -0 -r -n 2000 sh -c "$batch" "$1/sums" <"$1/odd" || [ $? -eq 123 ]
+  case $(openssl dgst -sha256 -r /dev/null 2>/dev/null || :) in
+    e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\ *)
+      batch='openssl dgst -sha256 -r "$@" | tr "\\n" "\\0" >>"$0/$$"' ;;
+  esac
+  xargs -0 -r -n 2000 -P "$(nproc 2>/dev/null || echo 2)" sh -c "$batch" "$1/sums" <"$1/plain" || [ $? -eq 123 ]
+  proof=$({ sort -z -- "$1/paths" && sort -z -- "$1/sums"/*; } | sha256sum)
+  if [ "${proof%% *}" = "$2" ]; then
+    printf same
+    return 0
+  fi
   cat -- "$1/paths"
-  printf '=\0\0\0'
-  find "$1/sums" -type f -exec cat {} +
+  printf '\0'
+  cat -- "$1/sums"/*
+  return 1
 }
 """
 
@@ -70,9 +88,10 @@ LAY = (
     _START
     + _LIST
     + r"""
-release=$1 how=$2 source=$3 removals=$4 note=$5
+release=$1 how=$2 source=$3 removals=$4 note=$5 proof=$6
 part="releases/.$release.part"
-lists="$(pwd -P)/.deploynaut/tmp/lay.$release"
+base=$(pwd -P)
+lists="$base/.deploynaut/tmp/lay.$release"
 trap 'rm -rf -- "$lists"' EXIT
 case $how in
   full) discard "$part" "$release"; mkdir -m 0700 -- "$part" ;;
@@ -89,24 +108,17 @@ head -c "$removals" | xargs -0 -r rm -rf --one-file-system --
 tar -x -p -f - --no-same-owner --warning=no-timestamp --warning=no-unknown-keyword
 printf '%s\n' "$note" >.deploynaut-release
 chmod 0644 .deploynaut-release
-list "$lists"
+if list "$lists" "$proof"; then
+  cd -- "$base"
+  [ ! -e "releases/$release" ] && [ ! -L "releases/$release" ] || { echo "releases/$release is there" >&2; exit 1; }
+  chmod 0755 "$part"
+  mv -T -- "$part" "releases/$release"
+fi
 """
 )
 """$1 release, $2 full|copy|recycle|again, $3 the release it starts from, $4 bytes of the list of removals at the head
-of the input (the rest is a tar), $5 the release's note. Says what `list` says. No link is there while it writes."""
-
-FINISH = (
-    _START
-    + r"""
-if [ -e "releases/$1" ] || [ -L "releases/$1" ]; then
-  echo "releases/$1 is there already" >&2
-  exit 1
-fi
-chmod 0755 "releases/.$1.part"
-mv -T -- "releases/.$1.part" "releases/$1"
-"""
-)
-"""$1: the release. Its part, verified, gets its name."""
+of the input (the rest is a tar), $5 the release's note, $6 the proof. Says what `list` says; the part gets its name
+only when it is proven. No link is there while it writes."""
 
 DISCARD = (
     _START
@@ -125,10 +137,10 @@ lists="$(pwd -P)/.deploynaut/tmp/list.$1.$$"
 mkdir -p -m 0700 .deploynaut/tmp
 trap 'rm -rf -- "$lists"' EXIT
 cd -- "releases/$1"
-list "$lists"
+list "$lists" "$2" || :
 """
 )
-"""$1: the release. Says what `list` says of it."""
+"""$1: the release, $2 the proof. Says what `list` says of it."""
 
 SEED = (
     _START

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from deploynaut.engine.connections.base import CommandFailed, Connection
 from deploynaut.engine.packages import payload, scripts
-from deploynaut.engine.packages.listing import LIST_SECONDS, TRANSFER_SECONDS, listed
-from deploynaut.engine.packages.manifest import Difference, Manifest, States, difference
+from deploynaut.engine.packages.listing import LIST_SECONDS, TRANSFER_SECONDS, compared
+from deploynaut.engine.packages.manifest import Difference, Manifest
 from deploynaut.engine.packages.plans import How, Plan, Previous, ways
 from deploynaut.engine.packages.releases import ReleaseError, ReleaseMissing
 from deploynaut.engine.packages.room import check_room, of_failure
@@ -47,16 +47,18 @@ def lay_out(
     previous: Previous | None,
     recyclable: Sequence[Previous] = (),
     links: Mapping[str, str] | None = None,
+    seen: Survey | None = None,
     log: Log,
 ) -> LaidOut:
     """Put the package at `releases/<release>`, verified file by file on the target; only then it has that name.
 
     `previous`: the live release, copied and never touched. `recyclable`: old releases that may be used up.
-    `links`: paths that are links (to shared files) in place of what the package has there.
+    `links`: paths that are links (to shared files) in place of what the package has there. `seen`: a survey that the
+    same run has just made.
     Raises NoRoom, TargetDisk, ReleaseAltered, ReleaseInUse; the live release is untouched and no part is left.
     """
     laying = _Laying(connection, package, check_release(release), package.manifest.with_links(links or {}), log)
-    seen = survey(connection, clear=release)
+    seen = seen or survey(connection, clear=release)
     if (there := laying.already(seen)) is not None:
         return there
     plans = ways(laying.wanted, seen, previous=previous, recyclable=recyclable)
@@ -70,12 +72,12 @@ def verify(connection: Connection, *, release: str, package: Package, links: Map
     """Read every file of a release on the target. Raises ReleaseAltered with the first paths, ReleaseMissing."""
     wanted = package.manifest.with_links(links or {})
     try:
-        found = listed(connection, scripts.LIST, check_release(release))
+        change = compared(connection, scripts.LIST, check_release(release), wanted=wanted)
     except CommandFailed as error:
         if b"can't cd to" in error.errors or b"No such file" in error.errors:
             raise ReleaseMissing(f"Release {release} is not on {connection.name}. Lay it out again.") from error
         raise
-    if change := difference(wanted=wanted.states, found=found):
+    if change:
         raise ReleaseAltered.of(change, release=release, host=connection.name)
 
 
@@ -129,7 +131,7 @@ class _Laying:
         """The answer, when a run before has laid this release out whole. A broken one is removed."""
         if self.release not in {one.name for one in seen.releases}:
             return None
-        if not difference(wanted=self.wanted.states, found=self._list(scripts.LIST, self.release)):
+        if not compared(self.connection, scripts.LIST, self.release, wanted=self.wanted):
             return LaidOut(self.release, How.THERE)
         if seen.live == self.release:
             raise ReleaseInUse(
@@ -161,16 +163,15 @@ class _Laying:
         if left:
             altered = ReleaseAltered.of(left, release=self.release, host=self.connection.name)
             raise self._unfit(plan, altered)
-        self.connection.run(script(scripts.FINISH, self.release), timeout=60)
         sent = len(plan.change.write)
         return LaidOut(self.release, plan.how, plan.source, sent, len(plan.change.remove), repaired)
 
     def _send(self, how: str, change: Difference, *, source: str = "") -> Difference:
-        """Change the part on the target, then read all of it; gives what still differs."""
+        """Change the part on the target, then read all of it; gives what differs yet. Equal, it has its name."""
         note = f"{self.release} {self.package.commit} {self.package.digest}"
         with self._payload(how, change) as (removals, content):
-            found = self._list(scripts.LAY, self.release, str(how), source, str(removals), note, stdin=content)
-        return difference(wanted=self.wanted.states, found=found)
+            words = (self.release, str(how), source, str(removals), note)
+            return compared(self.connection, scripts.LAY, *words, wanted=self.wanted, stdin=content)
 
     @contextlib.contextmanager
     def _payload(self, how: str, change: Difference) -> Iterator[tuple[int, bytes | Path]]:
@@ -180,9 +181,6 @@ class _Laying:
         else:
             with payload.partial(self.package, wanted=self.wanted, change=change) as both:
                 yield both
-
-    def _list(self, text: str, *arguments: str, stdin: bytes | Path | None = None) -> States:
-        return listed(self.connection, text, *arguments, stdin=stdin)
 
     def _discard(self) -> None:
         self.connection.run(script(scripts.DISCARD, self.release), timeout=LIST_SECONDS)

@@ -15,14 +15,17 @@ _ASK_SECONDS = 0.2
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, guard: Callable[[], None], waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Wait to be the only one who holds the lock file; `guard` is asked meanwhile, `waiting` told once."""
+def locked(
+    path: Path, *, guard: Callable[[], None], waiting: Callable[[], None] = lambda: None, shared: bool = False
+) -> Iterator[None]:
+    """Wait to hold the lock file, alone or `shared`; `guard` is asked meanwhile, `waiting` told once."""
+    how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        if not _take(handle):
+        if not _take(handle, how):
             waiting()
-            while not _take(handle):
+            while not _take(handle, how):
                 guard()
                 threading.Event().wait(_ASK_SECONDS)
         yield
@@ -56,6 +59,15 @@ def sweep(parent: Path) -> list[Path]:
     return left
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a small file whole or not at all."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.new.")
+    with open(handle, "wb") as file:
+        file.write(content)
+    Path(temporary).replace(path)
+
+
 def remove(directory: Path) -> None:
     """Remove a directory of ours with all it holds; a build may have made parts of it read-only."""
     for found, _, _ in os.walk(directory):
@@ -64,9 +76,9 @@ def remove(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _take(handle: int) -> bool:
+def _take(handle: int, how: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

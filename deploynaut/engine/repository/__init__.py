@@ -12,7 +12,7 @@ from deploynaut.engine.repository.fetching import (
     RepositoryUnreachable,
     enable_where,
 )
-from deploynaut.engine.repository.listing import Branch, Commit, Tag
+from deploynaut.engine.repository.listing import Branch, Changes, Commit, Tag
 from deploynaut.engine.repository.members import RELEASE_FILE, BadTree, Kind, Limits, Member, inspect, shown
 from deploynaut.engine.repository.mirror import FetchResult, Mirror, NeverFetched, RevisionNotFound
 from deploynaut.engine.repository.program import GitMissing
@@ -25,6 +25,7 @@ __all__ = [
     "BadRevision",
     "BadTree",
     "Branch",
+    "Changes",
     "Commit",
     "EmptyRepository",
     "FetchResult",

@@ -62,6 +62,37 @@ class Commit:
     body: str
 
 
+MOST_CHANGES = 1000
+
+_MOST_BYTES = 60_000
+_GONE, _SUBMODULE = "000000", "160000"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Paths of a tree that another tree does not have, and paths that it has anew or otherwise."""
+
+    removed: tuple[str, ...]
+    written: tuple[str, ...]
+
+
+def changes(listed: bytes) -> Changes | None:
+    """From `diff-tree -r -z --raw`. None when the paths alone do not tell what an archive of the tree would change:
+    attributes that other paths depend on, submodules; or too many to name.
+    """
+    fields = listed.decode("utf-8", "surrogateescape").split("\0")[:-1]
+    modes = [head.split(" ")[1] for head in fields[0::2]]
+    paths = fields[1::2]
+    attributes = any(path.rpartition("/")[2] == ".gitattributes" for path in paths)
+    if attributes or _SUBMODULE in modes or len(paths) > MOST_CHANGES or len(listed) > _MOST_BYTES:
+        return None
+    pairs = list(zip(modes, paths, strict=True))
+    return Changes(
+        removed=tuple(path for mode, path in pairs if mode == _GONE),
+        written=tuple(path for mode, path in pairs if mode != _GONE),
+    )
+
+
 def branches(listed: bytes) -> Iterator[Branch]:
     """From `for-each-ref` with BRANCH_FORMAT. A branch that points at no commit is left out."""
     for name, commit, at, subject, author in _records(listed, len(BRANCH_FIELDS)):

@@ -135,13 +135,12 @@ class _Inspector:
 
 def check_path(path: str) -> None:
     """Raises BadTree for a path that could land elsewhere than in the release, or that no disk takes."""
-    raw = path.encode("utf-8", "surrogateescape")
-    parts = path.split("/")
-    if not path or path.startswith("/") or any(part in ("", ".", "..") for part in parts):
+    within = f"/{path}/"
+    if not path or "//" in within or "/./" in within or "/../" in within:
         raise BadTree(f"{shown(path)} is not a path within the tree. Repair the repository, then release again.")
-    if any(_is_git_directory(part) for part in parts):
+    if _may_name_git(path) and any(map(_is_git_directory, path.split("/"))):
         raise BadTree(f"{shown(path)} has a part called .git, which is never released. Remove it there.")
-    if len(raw) > LONGEST_PATH or max(map(len, raw.split(b"/"))) > LONGEST_NAME:
+    if len(path) > LONGEST_NAME // 4 and _is_too_long(path.encode("utf-8", "surrogateescape")):
         raise BadTree(f"{shown(path)} has a name over {LONGEST_NAME} bytes, or is too deep. Shorten it.")
     if path == RELEASE_FILE:
         raise BadTree(f"{RELEASE_FILE} is the file in which Deploynaut notes the release. Rename yours.")
@@ -156,6 +155,15 @@ def shown(path: str) -> str:
 
 # Some file systems take these for `.git`: other case, trailing dots and spaces, ignored code points, short names.
 _IGNORED = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+
+
+def _is_too_long(raw: bytes) -> bool:
+    return len(raw) > LONGEST_PATH or max(map(len, raw.split(b"/"))) > LONGEST_NAME
+
+
+def _may_name_git(path: str) -> bool:
+    """A quick look: trees have many paths, and few that need the slow one."""
+    return not path.isascii() or "git" in path.lower()
 
 
 def _is_git_directory(part: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from deploynaut.engine.repository.fetching import (
     RepositoryError,
     explain,
 )
-from deploynaut.engine.repository.listing import Branch, Commit, Tag
+from deploynaut.engine.repository.listing import Branch, Changes, Commit, Tag
 from deploynaut.engine.repository.members import Limits, Member, check_path, inspect
 from deploynaut.engine.repository.program import Git, GitFailed, find_program
 from deploynaut.engine.repository.revisions import BadRevision, check_commit, check_ref, is_full_id, wrong_length
@@ -135,17 +136,31 @@ class Mirror:
         """The id of the commit's tree. Raises RevisionNotFound."""
         return self._commit(check_commit(commit), kind="tree") or self._unknown(commit)
 
-    def archive(self, commit: str) -> Iterator[Member]:
+    @property
+    def origin(self) -> str:
+        """Tells one repository from another: its address."""
+        return self.access.address
+
+    def changes(self, before: str, after: str) -> Changes | None:
+        """What differs between two trees; None when that cannot be told path by path (see `listing.changes`)."""
+        words = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", "--end-of-options", before, after)
+        with contextlib.suppress(RepositoryDamaged):
+            return listing.changes(self._ask(*words))
+        return None
+
+    def archive(self, commit: str, *, only: tuple[str, ...] | None = None) -> Iterator[Member]:
         """The tree's members as `git archive` gives them: export-ignore honoured, modes 0644 and 0755, nothing run.
+
+        `only`: some paths of the tree, and their directories.
 
         The tree is asked for, not the commit: `export-subst` would put names of refs into files, and make two
         packages of one commit differ. Raises BadTree, RevisionNotFound, RepositoryDamaged.
         """
         tree = self.tree(commit)
-        listed = self._listed(tree)
+        listed = self._listed(tree) if only is None else []
         submodules = frozenset(path for mode, path in listed if mode == _SUBMODULE_MODE)
         try:
-            with self._git.stream("archive", "--format=tar", tree) as stream:
+            with self._git.stream("archive", "--format=tar", tree, *_pathspecs(only)) as stream:
                 yield from inspect(read_archive(stream), limits=self._limits, submodules=submodules)
         except (GitFailed, CutShort) as error:
             # Git itself refuses some paths, and gives no reason on its output.
@@ -241,6 +256,10 @@ def _full_names(text: str) -> tuple[str, ...]:
     if text.startswith(("refs/heads/", "refs/tags/")):
         return (text,)
     return (f"refs/heads/{text}", f"refs/tags/{text}")
+
+
+def _pathspecs(only: tuple[str, ...] | None) -> tuple[str, ...]:
+    return () if only is None else ("--", *(f":(top,literal){path}" for path in only))
 
 
 def _result(before: dict[str, str], after: dict[str, str], *, access: Access) -> FetchResult:
