@@ -21,6 +21,8 @@ for _name in ("HOSTS", "DEBUG", "URL", "PROXIES", "MASTER_KEY", "SMTP", "DEMO"):
 from deploynaut.settings import *  # noqa: E402, F403 (a settings module is a bag of names)
 from deploynaut.settings import DATABASES, DEPLOYNAUT_DATA, STORAGES  # noqa: E402
 
+STATIC_ROOT.mkdir(exist_ok=True)
+
 # A file, not memory: threads and other processes see the same rows.
 DATABASES["default"]["TEST"] = {"NAME": Path(DEPLOYNAUT_DATA) / "app.sqlite3"}
 DATABASES["default"]["OPTIONS"]["init_command"] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF"
