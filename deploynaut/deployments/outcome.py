@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deploynaut.engine.pipeline import Mark, State, Status
+from deploynaut.engine.pipeline import Mark, State, Status, StepStatus
 
 if TYPE_CHECKING:
     from deploynaut.deployments.models import Deployment
+
+_STAYS = " The maintenance screen was up before and stays."
 
 
 def outcome(deployment: Deployment, state: State) -> str:
@@ -15,13 +17,13 @@ def outcome(deployment: Deployment, state: State) -> str:
     cause = _sentence(state.cause)
     match state.status:
         case Status.SUCCEEDED:
-            return f"Succeeded. {deployment.revision} is live on {deployment.environment}, and every test passed."
+            return f"Succeeded. {deployment.revision} is live on {deployment.environment}{_tests(deployment)}."
         case Status.REJECTED:
             return f"Rejected. {cause}The site was not touched."
         case Status.EXPIRED:
             return f"Expired: {cause}The site was not touched."
         case Status.ABORTED:
-            return f"Aborted by {state.abort_by}. {_as_it_was(deployment)}"
+            return f"Aborted by {state.abort_by}. {_as_it_was(deployment)}{_STAYS if state.screen_was_up else ''}"
         case Status.FAILED if deployment.back_to is None and state.screened:
             return f"Failed. {cause}There was nothing to go back to: the site shows its screen, the data are as before."
         case Status.FAILED:
@@ -30,7 +32,7 @@ def outcome(deployment: Deployment, state: State) -> str:
             by = f" (aborted by {state.abort_by})" if state.abort_by else ""
             return f"Rolled back{by}. {cause}{_put_back(deployment, state)}"
         case Status.ROLLBACK_FAILED:
-            return f"Rollback failed. {cause}The site is in its maintenance screen. Ops have been told."
+            return f"Rollback failed. {_where_it_stands(deployment, state)}It began with: {cause}Ops have been told."
         case _:
             return ""
 
@@ -38,6 +40,23 @@ def outcome(deployment: Deployment, state: State) -> str:
 def _sentence(text: str) -> str:
     text = text.strip()
     return f"{text[:1].upper()}{text[1:].rstrip('.')}. " if text else ""
+
+
+def _tests(deployment: Deployment) -> str:
+    """What the tests of the live release said: excused ones by name."""
+    tested = deployment.run.facts().get("smoke_tests", {})
+    excused = tested.get("excused")
+    if excused:
+        return f". Excused, broken before too: {', '.join(excused)}; every other test passed"
+    return "; no smoke tests are set up" if tested.get("findings") == [] else ", and every test passed"
+
+
+def _where_it_stands(deployment: Deployment, state: State) -> str:
+    """Why the way back failed; the steps say themselves where the screen is up, and first where it is not."""
+    failed = deployment.run.steps.filter(back=True, status=StepStatus.FAILED).order_by("position").last()
+    if failed is not None:
+        return _sentence(failed.error)
+    return f"{_STAYS.strip()} " if state.screen_was_up else ""
 
 
 def _as_it_was(deployment: Deployment) -> str:

@@ -186,7 +186,9 @@ class Run(models.Model):
         state = decision.state
         if isinstance(event, Reached):
             self.marks.get_or_create(mark=event.mark, defaults={"at": now, "token": self.token})
-        self._write_steps(state, facts, now=now)
+        # Each tile tells its own failure; `cause` stays the first one of the run.
+        error = getattr(event, "reason", "") or state.cause
+        self._write_steps(state, facts, error=error, now=now)
         for name in _PLAIN:
             setattr(self, name, getattr(state, name))
         self.status = state.status
@@ -196,10 +198,10 @@ class Run(models.Model):
         if decision.line:
             LogChunk.objects.note(self, decision.line, now=now)
 
-    def _write_steps(self, state: State, facts: StepFacts | None, *, now: datetime) -> None:
+    def _write_steps(self, state: State, facts: StepFacts | None, *, error: str, now: datetime) -> None:
         rows = list(self.steps.order_by("position"))
         for row, step in zip(rows, state.steps, strict=False):
-            row.follow(step, facts, cause=state.cause, now=now)
+            row.follow(step, facts, error=error, now=now)
         added = enumerate(state.steps[len(rows) :], start=len(rows))
         StepRun.objects.bulk_create(StepRun(run=self, position=i, kind=s.kind, back=s.back) for i, s in added)
 
@@ -238,8 +240,8 @@ class StepRun(models.Model):
     def __str__(self) -> str:
         return f"{self.run}: {self.kind}"
 
-    def follow(self, step: Step, facts: StepFacts | None, *, cause: str, now: datetime) -> None:
-        """Take over what was decided for this step."""
+    def follow(self, step: Step, facts: StepFacts | None, *, error: str, now: datetime) -> None:
+        """Take over what was decided for this step; `error`: why, when it has failed."""
         if step.status == self.status and facts is None:
             return
         begins = step.status in (StepStatus.RUNNING, StepStatus.WAITING)
@@ -247,7 +249,7 @@ class StepRun(models.Model):
             self.begun_at, self.attempt = now, self.attempt + 1
         if step.status in _BEHIND and self.status not in _BEHIND:
             self.ended_at = None if step.status == StepStatus.SKIPPED else now
-            self.error = cause if step.status == StepStatus.FAILED else ""
+            self.error = error if step.status == StepStatus.FAILED else ""
             if facts is not None:
                 self.facts, self.summary = dict(facts), facts.summary[:300]
         self.status = step.status

@@ -13,7 +13,7 @@ from deploynaut.accounts.rights import NotAllowed
 from deploynaut.accounts.roles import Role
 from deploynaut.deployments.managers import NO_APPROVAL_YET, AlreadyOpen, CannotBegin
 from deploynaut.deployments.models import Deployment
-from deploynaut.engine.pipeline import Mark, Status, TaskSucceeded
+from deploynaut.engine.pipeline import Mark, Status, TaskFailed, TaskSucceeded
 from deploynaut.engine.repository import BadRevision
 from deploynaut.instances.models import Commit, Environment, Kind
 from deploynaut.instances.revisions import By, Revision, RevisionNotFound, choose
@@ -205,6 +205,33 @@ def test_after_a_failed_rollback_ops_are_told_and_the_next_one_knows_the_screen_
     assert aborted.run.screen_was_up and bad.status is Status.ROLLBACK_FAILED
     again = make_deployment(good.environment, now=later + timedelta(hours=1))
     assert again.run.screen_was_up, "an aborted attempt does not end the maintenance"
+
+
+def test_ops_read_first_why_the_way_back_failed_and_nothing_else_is_said_of_the_screen() -> None:
+    good = make_deployment(at="succeeded")
+    story = Story(make_deployment(good.environment, at="smoke_tests", now=NOW + timedelta(hours=1)))
+    story.run.reach(Mark.OPEN, token=story.run.token, now=NOW)
+    story.apply(TaskFailed("home: status 500"))
+    story.do(fail="The maintenance screen could not be put up: web2: it is away.")
+    bad = Deployment.objects.get(pk=story.deployment.pk)
+    assert bad.outcome.startswith("Rollback failed. The maintenance screen could not be put up: web2: it is away. ")
+    assert "Home: status 500" in bad.outcome and "is in its maintenance screen" not in bad.outcome
+    errors = bad.run.steps.exclude(error="").values_list("error", flat=True)
+    assert list(errors) == ["home: status 500", "The maintenance screen could not be put up: web2: it is away."]
+
+
+@pytest.mark.parametrize(
+    ("findings", "excused", "said"),
+    [
+        ([{"test": "login"}], ["login"], "Excused, broken before too: login"),
+        ([], [], "no smoke tests are set up"),
+        ([{"test": "home"}], [], "and every test passed"),
+    ],
+)
+def test_the_outcome_of_a_success_says_what_was_tested(findings: list[object], excused: list[str], said: str) -> None:
+    story = Story(make_deployment(at="smoke_tests"))
+    story.apply(TaskSucceeded(), facts=StepFacts("tested", {"findings": findings, "excused": excused}))
+    assert said in Deployment.objects.get(pk=story.deployment.pk).outcome
 
 
 def test_facts_worth_a_row_become_rows() -> None:
