@@ -19,7 +19,7 @@ for _name in ("HOSTS", "DEBUG", "URL", "PROXIES", "MASTER_KEY", "SMTP", "DEMO"):
     os.environ.pop(f"DEPLOYNAUT_{_name}", None)
 
 from deploynaut.settings import *  # noqa: E402, F403 (a settings module is a bag of names)
-from deploynaut.settings import DATABASES, DEPLOYNAUT_DATA, STORAGES  # noqa: E402
+from deploynaut.settings import DATABASES, DEPLOYNAUT_DATA, STATIC_ROOT, STORAGES  # noqa: E402
 
 STATIC_ROOT.mkdir(exist_ok=True)
 
