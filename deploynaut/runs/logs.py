@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 
+from django.db import DatabaseError
+
 from deploynaut.runs.log_text import clean, stamped
 from deploynaut.runs.masking import Mask
 from deploynaut.runs.models import LogChunk, Run, StepRun
@@ -58,12 +60,20 @@ class LogSink:
                 self._mask_new()
 
     def store(self) -> None:
-        """Write to the database what has come in. One at a time: what came first is stored first."""
+        """Write to the database what has come in. One at a time: what came first is stored first.
+
+        Raises DatabaseError when it could not be; it is kept for the next time.
+        """
         with self._storing:
             with self._lock:
                 self._mask_new()
                 text, self._waiting = "".join(self._waiting), []
-            self._save(text)
+            try:
+                self._save(text)
+            except DatabaseError:
+                with self._lock:
+                    self._waiting.insert(0, text)
+                raise
 
     def close(self) -> None:
         """Store everything, with a mark where the middle was cut."""

@@ -178,9 +178,9 @@ class Run(models.Model):
         """Commit a mark before the act that it announces."""
         self.apply(Reached(mark), token=token, now=now)
 
-    def release(self) -> None:
-        """Give the lock back; a run that has ended or waits for an approval holds nothing."""
-        Hold.objects.filter(key=self.lock_key, run=self, token=self.token).update(run=None, since=None)
+    def release(self, *, token: int) -> None:
+        """Give the lock of this token back; a run that has ended or waits for an approval holds nothing."""
+        Hold.objects.filter(key=self.lock_key, run=self, token=token).update(run=None, since=None)
 
     def _write(self, decision: Decision, event: Event, facts: StepFacts | None, *, now: datetime) -> None:
         state = decision.state

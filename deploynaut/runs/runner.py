@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
+
 from deploynaut.durable import port as durable
 from deploynaut.engine.connections.base import Fenced
 from deploynaut.engine.pipeline import (
@@ -66,17 +68,22 @@ class Mover:
     session: subjects.Session = field(default_factory=subjects.Session)
 
     def move(self) -> bool:
+        """Do the next thing; whether there may be another."""
         state = self.run.state()
-        match next_act(state):
-            case Next.GATE:
-                return self._at_gate()
-            case Next.TASK:
-                assert state.current is not None
-                self._task(interrupted=state.current.status is StepStatus.RUNNING)
-                return True
-            case _:
-                self.run.release()
-                return False
+        if next_act(state) is Next.NOTHING:
+            self.run.release(token=self.token)
+            return False
+        interrupted = state.current is not None and state.current.status is StepStatus.RUNNING
+        # A click may have put another step in hand since that look: what follows is what has been written. A gate is
+        # opened whole, with its deadline and without the lock, or it would wait for ever.
+        with transaction.atomic():
+            self._apply(Interrupted() if interrupted else Claimed())
+            step = self._in_hand()
+            if step is not None and step.status == StepStatus.WAITING:
+                return self._at_gate(step)
+        if step is not None and step.status == StepStatus.RUNNING:
+            self._task(step)
+        return True
 
     def _apply(self, event: Event, *, facts: StepFacts | None = None) -> None:
         self.run.apply(event, token=self.token, now=self.clock(), facts=facts)
@@ -85,11 +92,8 @@ class Mover:
         position = self.run.state().position
         return None if position is None else self.run.steps.get(position=position)
 
-    def _at_gate(self) -> bool:
-        """Open the gate with its deadline, or close it when the time is over. A row waits: no thread, no slot."""
-        self._apply(Claimed())
-        step = self._in_hand()
-        assert step is not None
+    def _at_gate(self, step: StepRun) -> bool:
+        """Give the gate its deadline, or close it when the time is over. A row waits: no thread, no slot."""
         if step.deadline is None:
             step.deadline = subjects.of(self.run.kind).opens(self.run, step, now=self.clock())
             step.save(update_fields=["deadline"])
@@ -99,24 +103,20 @@ class Mover:
         if step.deadline:
             self.run.wake(at=step.deadline)
         if step.kind != HOLDING_GATE:
-            self.run.release()
+            self.run.release(token=self.token)
         return False
 
-    def _task(self, *, interrupted: bool) -> None:
-        """Perform the task in hand and write its answer; an interruption may have put another one in its place."""
-        self._apply(Interrupted() if interrupted else Claimed())
-        step = self._in_hand()
-        if step is None or step.status != StepStatus.RUNNING:
-            return
+    def _task(self, step: StepRun) -> None:
+        """Perform the task and write its answer."""
         subject = subjects.of(self.run.kind)
         with Watch(self.run, step, token=self.token, limit=subject.limit(self.run, step), clock=self.clock) as watch:
             self.session.guarded_by(watch.guard)
             work = watch.work(self.session)
             event, facts = _answer(lambda: subject.perform(self.run, step, work), watch.log, self.run)
+        self._apply(event, facts=facts)
         if not isinstance(event, TaskSucceeded):
             # A connection that failed once is not trusted with the way back.
             self.session.close()
-        self._apply(event, facts=facts)
 
 
 # --- one task --------------------------------------------------------------------------------------------------------

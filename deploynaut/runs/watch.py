@@ -43,7 +43,11 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join(timeout=30)
-        self.log.close()
+        try:
+            self.log.close()
+        except DatabaseError:
+            # The end of a log is less than the answer of its step, which is written next.
+            logger.exception("%s: the end of the log of %s could not be stored", self._run, self._step.kind)
 
     def work(self, session: subjects.Session) -> subjects.Work:
         """What the task is lent."""

@@ -11,7 +11,18 @@ from django.db import OperationalError
 
 from deploynaut.durable import port
 from deploynaut.durable.inline import InlineEngine
-from deploynaut.engine.pipeline import AbortAsked, Claimed, Decision, Event, Mark, NotAllowed, Status, StepStatus
+from deploynaut.engine.pipeline import (
+    AbortAsked,
+    Claimed,
+    Decision,
+    Event,
+    GateOpened,
+    Mark,
+    NotAllowed,
+    State,
+    Status,
+    StepStatus,
+)
 from deploynaut.engine.steps.base import FencedOff, StepFailed, StepResult, StepTimedOut
 from deploynaut.runs import subjects
 from deploynaut.runs.log_text import clean
@@ -186,6 +197,70 @@ def test_a_deadline_that_has_passed_is_found_by_the_reconciler(subject: Scripted
     assert list(movable(now=NOON + timedelta(hours=2))) == [(run.pk, "environment:1")]
 
 
+def test_a_gate_that_could_not_be_written_whole_is_opened_again(
+    subject: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting without a deadline would be for ever: nobody looks at it, and it keeps the lock."""
+    run = begin("approval", "prepare")
+
+    def busy(*_: object, **__: object) -> datetime:
+        raise OperationalError("database is locked")
+
+    with monkeypatch.context() as patched, pytest.raises(OperationalError):
+        patched.setattr(subject, "opens", busy)
+        advance(run.pk, clock=lambda: NOON)
+    assert list(Run.objects.get_queryset().movable(now=NOON)) == [(run.pk, "environment:1")]
+    assert moved(run).status == Status.WAITING
+    assert run.steps.get(position=0).deadline == NOON + timedelta(hours=1)
+    assert Hold.objects.get(key="environment:1").run is None
+
+
+def test_a_click_while_a_worker_comes_to_a_gate_is_no_accident(
+    subject: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate that the worker has just read is behind; it goes on with the task that is next now."""
+    run = moved(begin("approval", "prepare"))
+    read = Run.state
+
+    def read_then_clicked(self: Run) -> State:
+        state = read(self)
+        monkeypatch.setattr(Run, "state", read)
+        self.apply(GateOpened("approval", by="Mia"), now=NOON)
+        return state
+
+    monkeypatch.setattr(Run, "state", read_then_clicked)
+    assert moved(run).status == Status.SUCCEEDED
+    assert "worker died" not in "".join(LogChunk.objects.values_list("text", flat=True))
+    assert run.steps.get(position=1).deadline is None
+
+
+def test_a_worker_that_was_overtaken_does_not_give_back_the_lock_of_the_other(subject: Scripted) -> None:
+    run = begin("prepare")
+    old = Run.objects.take(run.pk, now=NOON)
+    new = Run.objects.take(run.pk, now=NOON)
+    assert old and new
+    token = old.token
+    old.refresh_from_db()
+    old.release(token=token)
+    assert Hold.objects.get(key="environment:1").run == run
+
+
+def test_an_answer_is_written_though_the_connections_cannot_be_closed(subject: Scripted) -> None:
+    def fail(work: subjects.Work) -> StepResult:
+        work.session.keep("hosts", lambda stack: stack.callback(burst))
+        raise StepFailed("The disk is full.")
+
+    def burst() -> None:
+        raise OSError("ssh is gone")
+
+    subject.tasks["fetch"] = fail
+    run = begin("fetch", undoable=False)
+    with pytest.raises(OSError, match="ssh is gone"):
+        advance(run.pk, clock=lambda: NOON)
+    run.refresh_from_db()
+    assert (run.status, run.cause) == (Status.FAILED, "The disk is full.")
+
+
 # --- the log ---------------------------------------------------------------------------------------------------------
 
 
@@ -214,6 +289,33 @@ def test_a_log_keeps_head_and_tail_and_says_what_was_cut(subject: Scripted, monk
     text = "".join(LogChunk.objects.filter(step__isnull=False).values_list("text", flat=True))
     assert "line 0\n" in text and "line 499\n" in text and "were cut here" in text
     assert len(text) < 1500
+
+
+def test_what_a_busy_database_did_not_take_is_stored_later(subject: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = begin("prepare")
+    sink = LogSink(run, run.steps.get(), clock=lambda: NOON)
+    sink.write("first")
+
+    def busy(*_: object, **__: object) -> None:
+        raise OperationalError("database is locked")
+
+    with monkeypatch.context() as patched, pytest.raises(OperationalError):
+        patched.setattr(type(LogChunk.objects), "bulk_create", busy)
+        sink.store()
+    sink.write("second")
+    sink.close()
+    text = "".join(LogChunk.objects.filter(step__isnull=False).values_list("text", flat=True))
+    assert text.index("first") < text.index("second")
+
+
+def test_a_log_that_cannot_be_stored_does_not_lose_the_answer_of_its_step(
+    subject: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object, **__: object) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(LogSink, "close", busy)
+    assert moved(begin("prepare")).status == Status.SUCCEEDED
 
 
 # --- the watch -------------------------------------------------------------------------------------------------------
