@@ -21,7 +21,9 @@ from deploynaut.runs.log_text import BREAK
 SHORTEST = 6
 """Shorter words are not masked: they would black out half of every log."""
 TELLING = 8
-"""Characters of a secret's beginning that are not shown at the end of a line; fewer tell nothing."""
+"""Characters of a secret's beginning that are held back at the end of a line; fewer tell nothing."""
+REST = 12
+"""Characters of a secret's beginning or end that are masked by themselves: lines and causes are cut somewhere."""
 MASKED = "***"
 _ENOUGH = 40 * TELLING
 """Characters of a stamped log in which so many others lie, were each on a line of its own."""
@@ -79,7 +81,7 @@ class Mask:
     def once(self, text: str) -> str:
         """A whole text, masked; nothing is held back."""
         masked = _whole_masked(_Flat(text), self._known.forms, before="")
-        return _cut_masked(masked + "\n", self._known)[:-1]
+        return _cut_masked(masked, self._known)
 
 
 class _Known:
@@ -97,8 +99,16 @@ class _Known:
         return frozenset(form[:size] for form in self.forms for size in range(1, len(form)))
 
     @cached_property
+    def endings(self) -> frozenset[str]:
+        return frozenset(form[-size:] for form in self.forms for size in range(1, len(form)))
+
+    @cached_property
     def first_letters(self) -> frozenset[str]:
-        return frozenset(form[:TELLING] for form in self.forms if len(form) > TELLING)
+        return frozenset(form[:REST] for form in self.forms if len(form) > REST)
+
+    @cached_property
+    def last_letters(self) -> frozenset[str]:
+        return frozenset(form[-REST:] for form in self.forms if len(form) > REST)
 
     def beginning_at_end(self, text: str) -> int:
         """Length of the longest end of the text with which a secret might begin."""
@@ -140,12 +150,16 @@ def _whole_masked(flat: _Flat, forms: Iterable[str], *, before: str) -> str:
 
 
 def _cut_masked(text: str, known: _Known) -> str:
-    """The text without what is left of a secret where somebody has cut it: at a line's end, or before an ellipsis."""
+    """The text without what is left of a secret where somebody has cut it: its first letters, or its last."""
     spans = []
-    for start, _ in _found(text, known.first_letters):
-        ends = [end for mark in "\n…" if (end := text.find(mark, start, start + known.longest + 1)) >= 0]
-        if ends and text[start : min(ends)] in known.beginnings:
-            spans.append((start, min(ends)))
+    for start, end in _found(text, known.first_letters):
+        while text[start : end + 1] in known.beginnings and end < len(text):
+            end += 1
+        spans.append((start, end))
+    for start, end in _found(text, known.last_letters):
+        while start and text[start - 1 : end] in known.endings:
+            start -= 1
+        spans.append((start, end))
     return _replaced(text, spans)
 
 

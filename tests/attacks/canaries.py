@@ -122,15 +122,17 @@ class Watcher:
                 if self.samples % 10 == 0:
                     self._look_at_open_files(pid)
         for folder in self.folders:
-            for path in folder.rglob("*"):
-                with suppress(OSError):
+            with suppress(OSError):  # a folder that went away while it was listed
+                for path in list(folder.rglob("*")):
                     self._look_at_file(path)
 
     def _look_at_file(self, path: Path) -> None:
-        facts = path.lstat()
-        if not stat.S_ISREG(facts.st_mode) or facts.st_size > 100_000:
+        try:
+            facts = path.lstat()
+            there = stat.S_ISREG(facts.st_mode) and facts.st_size < 100_000 and hits(path.read_bytes(), self.wanted)
+        except OSError:
             return
-        if hits(path.read_bytes(), self.wanted):
+        if there:
             if path.parent.name.endswith(".private") and stat.S_IMODE(facts.st_mode) == 0o600:
                 self.key_files.add(path)
             else:

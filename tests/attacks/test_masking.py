@@ -166,3 +166,16 @@ def test_masking_takes_time_in_proportion_to_the_text() -> None:
     ):
         small, large = seconds(line * (1_000_000 // len(line))), seconds(line * (10_000_000 // len(line)))
         assert large < 4 and large < 30 * max(small, 0.02), (line[:20], small, large)
+
+
+@pytest.mark.parametrize("name", CANARIES)
+def test_what_is_left_of_a_secret_that_was_cut_is_masked(name: str) -> None:
+    secret = CANARIES[name]
+    for form in encodings(secret).values():
+        for size in range(14, len(form) - 1, max(1, len(form) // 20)):
+            for part in (form[:size], form[-size:]):
+                mask = Mask()
+                mask.add(secret)
+                flat = part.replace("\n", "")
+                assert flat not in mask.once(f"It said: {part}… and more").replace("\n", "")
+                assert flat not in mask.feed(f"12:00:00 | {flat}\n") + mask.flush()

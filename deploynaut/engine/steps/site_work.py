@@ -64,12 +64,12 @@ class Lines:
 
     def hear(self, data: bytes) -> None:
         """Takes the next piece."""
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        for line in whole:
-            self._tell(line)
+        whole, end, self._rest = (self._rest + data).rpartition(b"\n")
+        if end:
+            self._tell(whole)
         if len(self._rest) > LONGEST_LINE:
             self._tell(self._rest)
             self._rest = b""
 
-    def _tell(self, line: bytes) -> None:
-        self._log(quoted(line.decode("utf-8", "replace")))
+    def _tell(self, lines: bytes) -> None:
+        self._log(quoted(lines.decode("utf-8", "replace")))
