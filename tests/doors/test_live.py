@@ -71,7 +71,7 @@ async def opened(browser: AsyncClient, *, after: int = 0, last: str = "") -> Asy
             for event in _events(bytes(piece).decode()):
                 yield event
     finally:
-        await stream.aclose()
+        await stream.aclose()  # type: ignore[attr-defined]
 
 
 def _events(text: str) -> list[Event]:

@@ -70,6 +70,9 @@ class Shown:
     @property
     def rest(self) -> str:
         """The sentence as it is read next to the badge, which has said its first word already."""
+        current = self.tiles.current
+        if current is not None and self.sentence.startswith(f"{current.label}:"):
+            return f"{current.label},"
         return self.sentence.removeprefix(f"{self.look.word}. ")
 
 

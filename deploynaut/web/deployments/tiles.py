@@ -82,8 +82,7 @@ class Tiles:
     @property
     def percent(self) -> int:
         """How far the whole is, 0 to 100."""
-        row = self.back or self.forward
-        return round(100 * sum(tile.share for tile in row) / len(row)) if row else 0
+        return round(100 * sum(tile.share for tile in self.all) / len(self.all)) if self.all else 0
 
 
 def tiles(run: Run, *, usual: Mapping[str, int], now: datetime) -> Tiles:

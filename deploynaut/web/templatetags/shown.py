@@ -122,7 +122,7 @@ def duration(value: timedelta | float | None) -> str:
         return ""
     seconds = int(value.total_seconds() if isinstance(value, timedelta) else value)
     if seconds < 60:
-        return f"{seconds} s"
+        return f"{seconds} s" if seconds else "under 1 s"
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60:02d} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
@@ -137,6 +137,12 @@ def size(count: int | None) -> str:
             return f"{amount:.0f} {unit}" if amount >= 10 or unit == "bytes" else f"{amount:.1f} {unit}"
         amount /= 1000
     raise AssertionError
+
+
+@register.filter
+def headline(text: str) -> str:
+    """The first line of a message that has several."""
+    return text.strip().partition("\n")[0]
 
 
 @register.filter

@@ -63,7 +63,10 @@ function listen() {
   const stream = new EventSource(`${page.dataset.live}?after=${page.dataset.after}`);
   stream.addEventListener("page", (event) => draw(event.data));
   stream.addEventListener("log", (event) => write(JSON.parse(event.data)));
-  stream.addEventListener("end", () => stream.close());
+  stream.addEventListener("end", () => {
+    stream.close();
+    follow?.closest("label").remove();
+  });
   stream.addEventListener("gone", () => {
     stream.close();
     location.reload();
