@@ -141,8 +141,10 @@ def _answer(perform: Callable[[], StepResult], log: LogSink, run: Run) -> tuple[
         log.write(one_voice(text))
         return TaskFailed(text), None
     except Exception as error:
-        text = f"Internal error {_incident(error, log, run)}. The trace is in the server's log under this number."
-        log.write(text)
+        # What a step has added says what became of the site meanwhile: that comes first.
+        number = f"Internal error {_incident(error, log, run)}. The trace is in the server's log under this number."
+        text = log.told(" ".join((*getattr(error, "__notes__", ()), number)))
+        log.write(one_voice(text))
         return TaskFailed(text), None
     log.write(one_voice(result.summary))
     return TaskSucceeded(), StepFacts(log.told(result.summary), _told(result.facts, log))

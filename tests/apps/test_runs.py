@@ -117,6 +117,16 @@ def test_an_unforeseen_error_gives_the_person_a_number_and_no_trace(subject: Scr
     assert "secret detail" not in "".join(LogChunk.objects.values_list("text", flat=True))
 
 
+def test_an_unforeseen_error_says_first_what_its_step_did_about_the_site(subject: Scripted) -> None:
+    def burst(work: subjects.Work) -> StepResult:
+        fault = ZeroDivisionError("secret detail")
+        fault.add_note("The maintenance screen is up.")
+        raise fault
+
+    subject.tasks["fetch"] = burst
+    assert moved(begin("fetch", undoable=False)).cause.startswith("The maintenance screen is up. Internal error ")
+
+
 def test_a_worker_with_an_older_token_changes_nothing(subject: Scripted) -> None:
     run = begin("prepare")
     first = Run.objects.take(run.pk, now=NOON)

@@ -20,7 +20,7 @@ def remove_laid_out(context: StepContext) -> None:
     what = f"Release {context.number} could not be removed everywhere, which harms nothing"
     try:
         on_all(context.targets, lambda host: remove(host.connection, release=str(context.number)), what=what)
-    except StepFailed as note:
+    except (StepFailed, StepTimedOut) as note:
         context.log(str(note))
 
 

@@ -9,7 +9,15 @@ from deploynaut.engine.connections.base import Fenced, StillRunning
 from deploynaut.engine.packages import remove
 from deploynaut.engine.pipeline import Mark
 from deploynaut.engine.steps import screen
-from deploynaut.engine.steps.base import OnInterrupt, StepContext, StepFailed, StepResult, StepTimedOut, TargetHost
+from deploynaut.engine.steps.base import (
+    OnInterrupt,
+    StepContext,
+    StepFailed,
+    StepResult,
+    StepTimedOut,
+    Stopped,
+    TargetHost,
+)
 from deploynaut.engine.steps.cleanup import remove_laid_out
 from deploynaut.engine.steps.failures import FORESEEN, in_words
 from deploynaut.engine.steps.hosts import everywhere, on_all, patiently
@@ -18,7 +26,7 @@ from deploynaut.engine.steps.links import switch_all
 from deploynaut.engine.steps.saving import as_fact, database_of, from_fact, name_for, put_back, save_once
 from deploynaut.engine.steps.served import shows_screen, wait_for_release
 from deploynaut.engine.steps.set_up import SCREEN_ALONE, lay_out_screen_alone
-from deploynaut.engine.steps.site_work import reload_servers, resume_work
+from deploynaut.engine.steps.site_work import pause_work, reload_servers, resume_work
 from deploynaut.engine.steps.way_back import TOUCHED, database_goes_back
 
 
@@ -41,6 +49,12 @@ class RollBack:
                 return _undo(context, until)
         except (StepFailed, StepTimedOut) as failure:
             raise StepFailed(_after(context, str(failure))) from failure
+        except (Fenced, Stopped):
+            raise
+        except Exception as fault:
+            # A fault of ours is no reason to leave the site open; whoever tells of it tells this first.
+            fault.add_note(_after(context, ""))
+            raise
 
 
 def _undo(context: StepContext, until: datetime) -> StepResult:
@@ -81,7 +95,7 @@ def _after(context: StepContext, failure: str) -> str:
     if Mark.SCREEN not in context.marks:
         return failure
     without = screen.put_up_wherever_possible(context)
-    return f"{without} {failure}" if without else f"{failure} The maintenance screen is up."
+    return f"{without} {failure}".strip() if without else f"{failure} The maintenance screen is up.".strip()
 
 
 def _open_untouched_site(context: StepContext, until: datetime) -> str:
@@ -97,8 +111,11 @@ def _open_untouched_site(context: StepContext, until: datetime) -> str:
 
 
 def _put_site_back(context: StepContext, until: datetime) -> StepResult:
-    """Screen, safety snapshot, link, data, reload, verify, screen down."""
+    """Screen, background work rests, safety snapshot, link, data, reload, verify, screen down."""
     screen.put_up(context, until=until)
+    if Mark.OPEN in context.marks:
+        # The release has let cron and queues go on; nothing may write while the data go back.
+        pause_work(context, until=until)
     safety = _safety(context, until)
     number = context.back_to.number if context.back_to else SCREEN_ALONE
     everywhere(
@@ -107,7 +124,7 @@ def _put_site_back(context: StepContext, until: datetime) -> StepResult:
     switch_all(context, number, until=until)
     database = _data_back(context, until)
     reload_servers(context, until=until)
-    wait_for_release(context, number)
+    wait_for_release(context, number, until=until)
     _open(context, until)
     where = f"release {number} is live again" if context.back_to else "nothing to go back to: the screen alone is live"
     return StepResult(f"{where}, database {database}", {"database": database, "safety": safety})

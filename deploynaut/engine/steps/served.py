@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from urllib.parse import urljoin
 
 from deploynaut.engine.smoke_tests import Answer, HttpTransport, NoAnswer, SmokeTest
 from deploynaut.engine.smoke_tests.values import SCREEN_HEADER
 from deploynaut.engine.steps.base import StepContext, StepFailed, TargetHost
-from deploynaut.engine.steps.hosts import on_all, pause
+from deploynaut.engine.steps.hosts import everywhere, pause
 from deploynaut.engine.steps.links import read_back
 from deploynaut.engine.steps.site_work import reload_on
 
@@ -24,14 +25,14 @@ def wait_for_screen(context: StepContext, host: TargetHost) -> None:
     _wait(context, lambda: _no_screen(_ask(context, host, "/")))
 
 
-def wait_for_release(context: StepContext, number: int) -> None:
+def wait_for_release(context: StepContext, number: int, *, until: datetime | None = None) -> None:
     """Every host's link leads to the release, and every web host with an address answers with it.
 
-    What still serves another release is reloaded and asked again. Raises StepFailed naming each host that differs.
+    What still serves another release is reloaded and asked again; a host out of reach is tried until `until`.
+    Raises StepFailed naming each host that differs.
     """
-    on_all(
-        context.targets, lambda host: _wait_for_release(context, host, number), what=f"Release {number} is not served"
-    )
+    what = f"Release {number} is not served"
+    everywhere(context, context.targets, lambda host: _wait_for_release(context, host, number), what=what, until=until)
 
 
 def shows_screen(context: StepContext, host: TargetHost) -> bool:

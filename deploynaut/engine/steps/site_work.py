@@ -15,11 +15,11 @@ TIMEOUT = 120.0
 LONGEST_LINE = 4000
 
 
-def pause_work(context: StepContext) -> None:
+def pause_work(context: StepContext, *, until: datetime | None = None) -> None:
     """Cron jobs and queues of the site rest. Raises StepFailed."""
     recipe = context.recipe
     what = "Background work could not be paused"
-    everywhere(context, context.targets, lambda host: _run(context, host, recipe.pause), what=what)
+    everywhere(context, context.targets, lambda host: _run(context, host, recipe.pause), what=what, until=until)
 
 
 def resume_work(context: StepContext, *, until: datetime | None = None) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from deploynaut.engine.connections.base import Fenced
 from deploynaut.engine.smoke_tests import Finding, HttpTransport, SmokeTest, Verdict, run_all, verdict
 from deploynaut.engine.steps import screen
-from deploynaut.engine.steps.base import OnInterrupt, StepContext, StepFailed, StepResult, StepTimedOut
+from deploynaut.engine.steps.base import OnInterrupt, StepContext, StepFailed, StepResult, StepTimedOut, Stopped
 from deploynaut.engine.steps.cleanup import clean_up_old_releases
 from deploynaut.engine.steps.failures import in_words
 from deploynaut.engine.steps.hosts import pause
@@ -86,6 +87,11 @@ def _tested_or_closed(context: StepContext) -> StepResult:
         without = screen.put_up_wherever_possible(context)
         said = f"{without} {failure}" if without else f"{failure}. The maintenance screen is up again."
         raise StepFailed(said) from failure
+    except (Fenced, Stopped):
+        raise
+    except Exception as fault:
+        fault.add_note(screen.put_up_wherever_possible(context) or "The maintenance screen is up.")
+        raise
 
 
 def _judged(context: StepContext) -> Verdict:

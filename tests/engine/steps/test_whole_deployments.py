@@ -9,6 +9,7 @@ import pytest
 
 from deploynaut.engine.connections.base import CommandFailed, Fenced, HostUnreachable
 from deploynaut.engine.pipeline import Mark, RollbackAsked, Status
+from deploynaut.engine.steps.base import StepTimedOut
 from tests.engine.steps.conftest import MakeEnvironment
 from tests.engine.steps.lab import (
     SCREEN_DOWN,
@@ -92,7 +93,7 @@ def test_background_work_rests_during_the_outage_and_the_server_is_reloaded(make
     log = environment.host.base / "shared/work.log"
     assert log.read_text().split() == ["pause", "reload", "resume"]
     environment.deployment("broken/search-500").go()
-    assert log.read_text().split()[3:] == ["pause", "reload", "resume", "reload", "resume"]
+    assert log.read_text().split()[3:] == ["pause", "reload", "resume", "pause", "reload", "resume"]
 
 
 # --- it fails --------------------------------------------------------------------------------------------------------
@@ -200,6 +201,34 @@ def test_a_screen_that_cannot_be_put_up_is_said_first(live: Environment) -> None
     deployment = live.deployment("broken/search-500", before=no_screen)
     assert deployment.go() is Status.ROLLBACK_FAILED
     assert any(line.startswith("The maintenance screen could not be put up: web1:") for line in deployment.lines)
+
+
+@pytest.mark.parametrize("moment", ["roll_back", "smoke_tests"])
+def test_a_fault_of_ours_on_the_way_back_does_not_leave_the_site_open(
+    live: Environment, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    def faulty(deployment: Deployment, host: str, text: str) -> None:
+        step = deployment.state.current
+        if step is not None and step.back and step.kind == "roll_back" and text == "take_over" and moment == step.kind:
+            raise ZeroDivisionError("ours")
+        if step is not None and step.back and moment == "smoke_tests":
+            monkeypatch.setattr("deploynaut.engine.steps.smoke_tests.verdict", lambda *_, **__: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError) as fault:
+        live.deployment("broken/search-500", before=faulty).go()
+    assert live.host.get("/") == 503
+    assert fault.value.__notes__ == ["The maintenance screen is up."]
+
+
+def test_what_cannot_be_cleared_away_in_time_does_not_close_an_untouched_site(live: Environment) -> None:
+    def slow(deployment: Deployment, host: str, text: str) -> None:
+        if dumps(text):
+            raise CommandFailed("the disk is full", host=host)
+        if deployment.state.status is Status.ROLLING_BACK and not live.host.flag.exists():
+            raise StepTimedOut("This step took longer than 1 hour and was ended.")
+
+    assert live.deployment("1.1", before=slow).go() is Status.FAILED
+    assert is_open(live.host, release=1)
 
 
 def test_a_test_that_was_broken_before_is_excused_by_name(live: Environment) -> None:
@@ -342,6 +371,21 @@ def test_a_host_that_comes_back_in_time_is_taken_back_too(two: Environment) -> N
     assert deployment.go() is Status.ROLLED_BACK, deployment.text
     assert len(tries) == 5
     assert [host.live for host in two.hosts] == ["1", "1"]
+
+
+def test_a_host_that_goes_away_while_the_way_back_is_verified_is_waited_for(two: Environment) -> None:
+    tries: list[str] = []
+
+    def shy(deployment: Deployment, host: str, text: str) -> None:
+        back = deployment.state.status is Status.ROLLING_BACK
+        if host == "web2" and back and "readlink" in text and SWITCH not in text and two.hosts[1].live == "1":
+            tries.append(text)
+            if len(tries) < 5:
+                raise HostUnreachable("web2 does not answer", host=host)
+
+    deployment = two.deployment("broken/search-500", before=shy)
+    assert deployment.go() is Status.ROLLED_BACK, deployment.text
+    assert len(tries) == 5
 
 
 def test_a_screen_that_comes_down_on_one_host_only_goes_up_again_there(two: Environment) -> None:
