@@ -19,7 +19,7 @@ from deploynaut.draining import draining
 from deploynaut.engine.pipeline import TaskSucceeded
 from deploynaut.runs.models import LogChunk
 from deploynaut.web import live, tail
-from tests.builders import Story, make_user
+from tests.builders import Story
 from tests.doors.world import World, log_in, make_world
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -280,8 +280,6 @@ def test_each_viewer_sees_what_they_themselves_may_do(world: World) -> None:
 
 
 def test_strangers_and_passers_by_get_no_stream(world: World) -> None:
-    make_user("Zoe")
-
     async def status(browser: AsyncClient) -> int:
         answer = await browser.get(ADDRESS, headers={"Accept": "text/event-stream"})
         return answer.status_code
