@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
+
 from deploynaut.deployments.messages import tell
 from deploynaut.deployments.models import Deployment
 from deploynaut.deployments.outcome import outcome
@@ -19,16 +21,16 @@ class DeploymentSubject:
     """Hands a deployment to its run."""
 
     def limit(self, run: Run, step: StepRun) -> timedelta:
-        """The timeout of the pipeline file; the way back has the release's."""
-        kind = "release" if step.kind == "roll_back" else step.kind
-        limit = run.deployment.spec().settings(kind).timeout
+        """The timeout of the pipeline file; the way back has the release's, and its patience with hosts on top."""
+        back = step.kind == "roll_back"
+        limit = run.deployment.spec().settings("release" if back else step.kind).timeout
         assert isinstance(limit, timedelta)
-        return limit
+        return limit + timedelta(seconds=settings.DEPLOYNAUT_PATIENCE) if back else limit
 
     def opens(self, run: Run, step: StepRun, *, now: datetime) -> datetime | None:
         """When a gate closes by itself."""
-        settings = run.deployment.spec().settings(step.kind)
-        span: timedelta = settings.lasts if step.kind == "rollback_window" else settings.expires_after
+        gate = run.deployment.spec().settings(step.kind)
+        span: timedelta = gate.lasts if step.kind == "rollback_window" else gate.expires_after
         return now + span
 
     def perform(self, run: Run, step: StepRun, work: Work) -> StepResult:

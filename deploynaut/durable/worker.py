@@ -158,12 +158,17 @@ class Caretaker:
 
     def reconcile(self) -> None:
         """Wake every row that should move now and that no wake is on its way to."""
-        coming = {(one.wake.kind, one.wake.id) for one in self.queue.live(WakeState.QUEUED, WakeState.RUNNING)}
+        coming = {(one.wake.kind, one.wake.id) for one in self.queue.live() if self._is_coming(one)}
         for kind, book in port.books.by_kind.items():
             try:
                 self._reconcile(kind, book, coming)
             except Exception:
                 log.exception("The reconciler could not look after %s; it goes on with the other kinds.", kind)
+
+    def _is_coming(self, one: LiveWake) -> bool:
+        # A row that waits for a lock is woken again in a moment; a second wake each round would soon be thousands.
+        soon = one.wake.at is not None and one.wake.at <= port.utc_now() + self.rhythm.reconcile
+        return one.state is not WakeState.DELAYED or soon
 
     def _reconcile(self, kind: str, book: port.Book, coming: set[tuple[str, int]]) -> None:
         for id, key in book.pending():

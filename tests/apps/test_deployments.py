@@ -13,12 +13,13 @@ from deploynaut.accounts.rights import NotAllowed
 from deploynaut.accounts.roles import Role
 from deploynaut.deployments.managers import NO_APPROVAL_YET, AlreadyOpen, CannotBegin
 from deploynaut.deployments.models import Deployment
+from deploynaut.deployments.subject import DeploymentSubject
 from deploynaut.engine.pipeline import Mark, Status, TaskFailed, TaskSucceeded
 from deploynaut.engine.repository import BadRevision
 from deploynaut.instances.models import Commit, Environment, Kind
 from deploynaut.instances.revisions import By, Revision, RevisionNotFound, choose
 from deploynaut.notify.models import Message
-from deploynaut.runs.models import Run, StepFacts
+from deploynaut.runs.models import Run, StepFacts, StepRun
 from deploynaut.snapshots.models import Snapshot
 from tests.builders import NOW, Story, make_deployment, make_environment, make_instance, make_user
 
@@ -232,6 +233,13 @@ def test_the_outcome_of_a_success_says_what_was_tested(findings: list[object], e
     story = Story(make_deployment(at="smoke_tests"))
     story.apply(TaskSucceeded(), facts=StepFacts("tested", {"findings": findings, "excused": excused}))
     assert said in Deployment.objects.get(pk=story.deployment.pk).outcome
+
+
+def test_a_short_release_does_not_take_the_way_back_its_patience() -> None:
+    environment = make_environment(pipeline="steps: [{release: {timeout: 5m}}]")
+    run = make_deployment(environment).run
+    limits = {kind: DeploymentSubject().limit(run, StepRun(run=run, kind=kind)) for kind in ("release", "roll_back")}
+    assert limits == {"release": timedelta(minutes=5), "roll_back": timedelta(minutes=15)}
 
 
 def test_facts_worth_a_row_become_rows() -> None:

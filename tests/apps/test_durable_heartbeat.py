@@ -189,3 +189,16 @@ def test_the_reconciler_wakes_a_row_unless_a_wake_is_on_its_way(
     queue = FakeQueue(wakes=[LiveWake(wake=wake, state=state, reference="r")] if state else [])
     Caretaker(executor="h:me", queue=queue, rhythm=Rhythm()).reconcile()
     assert [wake.id for wake in queue.kept] == woken
+
+
+@pytest.mark.parametrize(("seconds", "woken"), [(3, []), (3600, [7])])
+def test_a_row_that_is_woken_again_in_a_moment_is_left_to_that_wake(
+    monkeypatch: pytest.MonkeyPatch, seconds: int, woken: list[int]
+) -> None:
+    """A run that finds its lock taken asks again every 3 s; each round would have added one that does so too."""
+    book = Book(handler=print, pending=lambda: [(7, "environment:1")])
+    monkeypatch.setattr(port.books, "by_kind", {"run": book})
+    wake = Wake(kind="run", id=7, key="environment:1", at=port.utc_now() + timedelta(seconds=seconds))
+    queue = FakeQueue(wakes=[LiveWake(wake=wake, state=WakeState.DELAYED, reference="r")])
+    Caretaker(executor="h:me", queue=queue, rhythm=Rhythm()).reconcile()
+    assert [wake.id for wake in queue.kept] == woken
