@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from deploynaut.instances.models import Environment, Instance, KeyPair, Target
 
 
+OURS_BELOW_INSTANCES = frozenset({"new"})
+OURS_BELOW_AN_INSTANCE = frozenset({"new", "compare", "settings", "snapshots"})
+"""Names that are addresses of pages; nothing else can be called so."""
+
+
 def local_repositories() -> Path | None:
     """Below this folder alone a repository may be a path: the demo's own; None outside the demo."""
     return Path(settings.DEPLOYNAUT_DATA) / "demo" if settings.DEPLOYNAUT_DEMO else None
@@ -43,6 +48,7 @@ class InstanceManager(models.Manager["Instance"]):
         if by is not None:
             require(by, Right.CREATE_INSTANCE)
         instance = self.model(name=name, title=title or name, repository=repository, created_at=now)
+        _check_name(name, OURS_BELOW_INSTANCES)
         _check_repository(repository)
         _save(instance)
         _record("instance created", instance, by=by, now=now, after={"repository": repository})
@@ -76,6 +82,7 @@ class EnvironmentManager(models.Manager["Environment"]):
         if by is not None:
             require(by, Right.EDIT_ENVIRONMENT, instance=instance.pk, place=instance.name)
         environment = self.model(instance=instance, created_at=now, **fields)
+        _check_name(environment.name, OURS_BELOW_AN_INSTANCE)
         check_environment(environment)
         _save(environment)
         after = {name: str(value) for name, value in fields.items()}
@@ -156,6 +163,11 @@ def _confirmed(seen: str, wanted: str) -> str:
 
 
 # --- what is checked before anything is stored ---
+
+
+def _check_name(name: str, ours: frozenset[str]) -> None:
+    if name in ours:
+        raise ValidationError({"name": f"{name!r} is an address of Deploynaut's own. Choose another name."})
 
 
 def _check_repository(address: str) -> None:

@@ -50,7 +50,7 @@ def test_nobody_else_creates_instances() -> None:
     assert not Instance.objects.filter(name="acme").exists()
 
 
-@pytest.mark.parametrize("name", ["", "-x", "Acme", "a b", "a/b", "ä", "x" * 64, "a\n", "-"])
+@pytest.mark.parametrize("name", ["", "-x", "Acme", "a b", "a/b", "ä", "x" * 64, "a\n", "-", "new"])
 def test_a_name_that_could_not_be_an_address_is_refused(name: str) -> None:
     with pytest.raises(ValidationError):
         add_instance(name=name)
@@ -104,6 +104,12 @@ def test_a_pipeline_with_mistakes_is_refused_line_by_line() -> None:
             instance=instance, name="uat", kind="uat", pipeline="steps:\n  - relase\n", by=None, now=NOW
         )
     assert "pipeline:2:5" in str(refused.value) and "relase" in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["new", "compare", "settings", "snapshots"])
+def test_an_environment_cannot_have_the_name_of_a_page(name: str) -> None:
+    with pytest.raises(ValidationError, match="an address of Deploynaut's own"):
+        Environment.objects.add(instance=make_instance(), name=name, kind="uat", by=None, now=NOW)
 
 
 def test_the_kind_is_fixed_once_it_has_been_released_to() -> None:

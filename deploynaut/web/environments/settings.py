@@ -21,8 +21,6 @@ from deploynaut.instances.models import Environment, Instance, Kind
 from deploynaut.web import abilities, scope
 from deploynaut.web.fragments import problems, refuse_control, typed
 
-RESERVED = frozenset({"new", "compare", "settings", "snapshots"})
-"""Names that are addresses of our own below an instance."""
 FIELDS = ("url", "recipe", "recipe_options", "pipeline")
 EXAMPLE = """description: What this environment is for.
 smoke_tests:
@@ -44,8 +42,6 @@ class Create(View):
         found = scope.instance(scope.rights_of(request), instance)
         values = typed(request, ("name", "kind", *FIELDS))
         wrong = refuse_control(values, multiline=("pipeline", "recipe_options"))
-        if values["name"] in RESERVED:
-            wrong["name"] = [f"{values['name']!r} is an address of Deploynaut's own. Choose another name."]
         require(scope.person(request), Right.EDIT_ENVIRONMENT, instance=found.pk, place=found.name)
         options = _options(values["recipe_options"], wrong)
         if wrong:

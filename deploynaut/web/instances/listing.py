@@ -19,8 +19,6 @@ from deploynaut.web import abilities, overview, scope
 from deploynaut.web.fragments import page, problems, refuse_control, typed
 
 PAGE = 50
-RESERVED = frozenset({"new"})
-"""Names that are addresses of our own below /instances/."""
 
 
 @require_safe
@@ -54,8 +52,6 @@ class CreateInstance(View):
         """Make it."""
         values = typed(request, self.fields)
         wrong = refuse_control(values)
-        if values["name"] in RESERVED:
-            wrong["name"] = [f"{values['name']!r} is an address of Deploynaut's own. Choose another name."]
         if wrong:
             return self._form(request, values, wrong, status=400)
         try:
