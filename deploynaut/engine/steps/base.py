@@ -6,6 +6,8 @@ is asked meanwhile: `guard()`. A step asks the books nothing else.
 
 from __future__ import annotations
 
+import hashlib
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -118,6 +120,12 @@ class StepContext:
     patience: timedelta = timedelta(minutes=10)
     answer_within: timedelta = timedelta(seconds=60)
     sleep: Callable[[float], None] = time.sleep
+
+    @property
+    def label(self) -> str:
+        """The run's name for files and refs, one of its own: `a/b-1 #1` and `a-b/1 #1` differ, and so do long names."""
+        words = re.sub(r"[^A-Za-z0-9]+", "-", self.run).strip("-")
+        return f"{words[:90]}-{hashlib.sha256(self.run.encode()).hexdigest()[:8]}"
 
     @property
     def web(self) -> tuple[TargetHost, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from deploynaut.engine.packages import Build, Package, Previous, Survey, lay_out, removable
 from deploynaut.engine.recipes import Recipe
 from deploynaut.engine.shell import command
@@ -14,7 +12,7 @@ from deploynaut.engine.steps.shared import fill, links, links_there
 
 def package_of(context: StepContext) -> Package:
     """The package of the commit. Raises StepFailed when it is not the one that was approved or tested before."""
-    context.mirror.keep(context.commit, name=re.sub(r"[^A-Za-z0-9]+", "-", context.run).strip("-")[:100])
+    context.mirror.keep(context.commit, name=context.label)
     package = context.packages.get(
         mirror=context.mirror,
         commit=context.commit,

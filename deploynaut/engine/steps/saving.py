@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -22,8 +21,8 @@ def database_of(recipe: Recipe) -> Database | None:
 
 
 def name_for(context: StepContext, purpose: str) -> str:
-    """The one name that this run's snapshot for `purpose` has: `demo-uat-42-backup`."""
-    return f"{re.sub(r'[^A-Za-z0-9]+', '-', context.run).strip('-')[:100]}-{purpose}"
+    """The one name that this run's snapshot for `purpose` has: `demo-uat-42-1f3a9c2e-backup`."""
+    return f"{context.label}-{purpose}"
 
 
 def save(context: StepContext, database: Database, *, name: str) -> StoredSnapshot:

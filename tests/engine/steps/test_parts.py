@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from deploynaut.engine.connections.base import CommandFailed, Fenced, HostUnreachable
 from deploynaut.engine.connections.local import Local
+from deploynaut.engine.databases.files import SnapshotFiles
 from deploynaut.engine.pipeline import Mark, Status
 from deploynaut.engine.steps import STEPS
-from deploynaut.engine.steps.base import Aborted, StepFailed, StepTimedOut, StepType, TargetHost
+from deploynaut.engine.steps.base import Aborted, StepContext, StepFailed, StepTimedOut, StepType, TargetHost
 from deploynaut.engine.steps.check import Line, check_connection
 from deploynaut.engine.steps.hosts import on_all
+from deploynaut.engine.steps.saving import name_for
 from deploynaut.engine.steps.set_up import set_up_target
 from deploynaut.engine.steps.site_work import Lines
 from deploynaut.engine.steps.way_back import database_goes_back
@@ -60,6 +64,26 @@ def test_every_task_of_a_pipeline_has_its_step() -> None:
     for kind, step in STEPS.items():
         checked: StepType = step
         assert (checked.kind, bool(checked.label)) == (kind, True)
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def test_no_two_runs_share_the_name_of_a_snapshot() -> None:
+    """A name of somebody else's would replace a backup that is still needed."""
+    long = f"{'a' * 63}/{'b' * 63}"
+    runs = ["acme/uat-1 #1", "acme-uat/1 #1", f"{long} #1", f"{long} #2", f"{long} #12345"]
+    names = {name_for(cast(StepContext, Named(run)), "before-going-back") for run in runs}
+    assert len(names) == len(runs)
+    assert all(SnapshotFiles(Path("/snapshots"), "", None).path(name) for name in names)
+
+
+@dataclass
+class Named:
+    """As much of a context as a name needs."""
+
+    run: str
+    label = StepContext.label
 
 
 # --- clean-up --------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 
 import pytest
@@ -123,7 +124,7 @@ def test_before_data_go_back_they_are_saved_as_they_are(live: Environment) -> No
     deployment = live.deployment("broken/search-500")
     deployment.go()
     safety = deployment.facts["back:roll_back"]["safety"]
-    assert safety["name"] == "demo-uat-2-before-going-back"
+    assert re.fullmatch("demo-uat-2-[0-9a-f]{8}-before-going-back", safety["name"])
     assert live.snapshots.verify(safety["name"], sha256=safety["sha256"]) > 0
     assert safety["sha256"] != deployment.facts["backup"]["snapshot"]["sha256"]
 
@@ -171,7 +172,7 @@ def test_a_failed_backup_takes_the_screen_down_again(live: Environment) -> None:
 def test_a_damaged_snapshot_is_refused_before_the_data_are_touched(live: Environment) -> None:
     def spoil(deployment: Deployment, host: str, text: str) -> None:
         if deployment.state.status is Status.ROLLING_BACK and SWITCH in text:
-            path = live.snapshots.path("demo-uat-2-backup")
+            path = live.snapshots.path(deployment.facts["backup"]["snapshot"]["name"])
             path.write_bytes(path.read_bytes()[:-1])
 
     deployment = live.deployment("broken/search-500", before=spoil)
