@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from pytest_django import Settings
 
 from deploynaut.accounts.models import AuditEntry
@@ -249,6 +250,35 @@ def test_a_fetch_refreshes_the_index_and_forgets_no_commit() -> None:
     assert set(Row.objects.values_list("hex", flat=True)) == {digit * 40 for digit in "abcd"}
     newest = BranchCommit.objects.filter(ref__name="main").values_list("commit__hex", flat=True)
     assert list(newest) == ["d" * 40, "b" * 40, "a" * 40]
+
+
+def test_a_large_index_never_keeps_the_database_to_itself(django_assert_max_num_queries: Callable[..., Any]) -> None:
+    """Beats, marks and logs of all workers wait for one writer: commits go in pieces, and only the needed are read."""
+    instance = make_instance(fetched=False)
+    letters = [chr(0x4E00 + number) for number in range(600)]
+    history = {f"branch-{number}": letters[number * 30 : number * 30 + 30] for number in range(20)}
+    with django_assert_max_num_queries(40) as seen:
+        index.refresh(instance, Told(history, {}), now=NOW)  # type: ignore[arg-type]
+    read = [one["sql"] for one in seen.captured_queries if "body" in one["sql"] and one["sql"].startswith("SELECT")]
+    assert not read
+    assert BranchCommit.objects.count() == 600
+    newest = BranchCommit.objects.filter(ref__name="branch-3").values_list("commit__hex", flat=True)
+    assert list(newest) == [letter * 40 for letter in history["branch-3"]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_commits_are_stored_before_the_index_is_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = make_instance(fetched=False)
+    seen: list[bool] = []
+    store = index._store_commits
+
+    def watched(instance: Instance, commits: list[Commit]) -> None:
+        seen.append(connection.in_atomic_block)
+        store(instance, commits)
+
+    monkeypatch.setattr(index, "_store_commits", watched)
+    index.refresh(instance, Told({"main": ["b", "a"]}, {}), now=NOW)  # type: ignore[arg-type]
+    assert seen == [False]
 
 
 def test_a_second_fetch_waits_for_the_first() -> None:
