@@ -30,7 +30,7 @@ from deploynaut.engine.steps.base import Aborted, FencedOff, ShuttingDown, StepF
 from deploynaut.runs import subjects
 from deploynaut.runs.log_text import one_voice
 from deploynaut.runs.logs import LogSink
-from deploynaut.runs.models import Held, Run, StepFacts, StepRun
+from deploynaut.runs.models import Held, Hold, LogChunk, Run, StepFacts, StepRun
 from deploynaut.runs.watch import Watch
 
 logger = logging.getLogger(__name__)
@@ -52,10 +52,24 @@ def advance(run_id: int, *, clock: Callable[[], datetime] = durable.now) -> None
     try:
         while mover.move():
             pass
-    except (FencedOff, ShuttingDown) as stop:
+    except (Fenced, FencedOff, ShuttingDown) as stop:
         logger.info("%s: left to another worker: %s", run, stop)
+        if isinstance(stop, Fenced):
+            _go_above(run, stop, token=mover.token, now=clock())
     finally:
         mover.session.close()
+
+
+def _go_above(run: Run, fenced: Fenced, *, token: int, now: datetime) -> None:
+    """Nobody of ours has a newer token, yet a target knows one: it is from before an old copy of our rows was restored.
+
+    Nothing was done there. The next worker begins above it, instead of asking again and again from below.
+    """
+    with transaction.atomic():
+        ours = Hold.objects.filter(key=run.lock_key, run=run, token=token)
+        if ours.filter(token__lt=fenced.newest).update(token=fenced.newest):
+            LogChunk.objects.note(run, f"{fenced} That is from before an old copy of our rows was restored.", now=now)
+            run.wake()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +143,8 @@ def _answer(perform: Callable[[], StepResult], log: LogSink, run: Run) -> tuple[
     """
     try:
         result = perform()
-    except (FencedOff, ShuttingDown):
+    except (Fenced, FencedOff, ShuttingDown):
         raise
-    except Fenced as error:
-        raise FencedOff(str(error)) from error
     except Aborted as stopped:
         log.write(f"stopped: {stopped}")
         return TaskStopped(str(stopped)), None

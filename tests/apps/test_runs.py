@@ -11,6 +11,7 @@ from django.db import OperationalError
 
 from deploynaut.durable import port
 from deploynaut.durable.inline import InlineEngine
+from deploynaut.engine.connections.base import fenced
 from deploynaut.engine.pipeline import (
     AbortAsked,
     Claimed,
@@ -115,6 +116,32 @@ def test_an_unforeseen_error_gives_the_person_a_number_and_no_trace(subject: Scr
     assert run.status == Status.FAILED
     assert error.startswith("Internal error ") and "secret detail" not in error
     assert "secret detail" not in "".join(LogChunk.objects.values_list("text", flat=True))
+
+
+def test_after_an_old_copy_was_restored_the_token_goes_above_the_targets(subject: Scripted) -> None:
+    """Each look would else be refused, and only one number better than the one before."""
+
+    def refused(work: subjects.Work) -> StepResult:
+        if work.token <= 57:
+            raise fenced(host="web1", newest=57, token=work.token)
+        return StepResult("done")
+
+    subject.tasks["prepare"] = refused
+    run = moved(begin("prepare"))
+    assert run.status == Status.RUNNING and list(Run.objects.get_queryset().movable(now=NOON))
+    assert moved(run).status == Status.SUCCEEDED and run.token == 58
+    assert "an old copy" in "".join(LogChunk.objects.values_list("text", flat=True))
+
+
+def test_a_worker_that_was_taken_over_does_not_raise_the_token(subject: Scripted) -> None:
+    def taken(work: subjects.Work) -> StepResult:
+        Run.objects.take(run.pk, now=NOON)
+        raise fenced(host="web1", newest=work.token + 1, token=work.token)
+
+    subject.tasks["prepare"] = taken
+    run = begin("prepare")
+    moved(run)
+    assert Hold.objects.get(key="environment:1").token == run.token == 2
 
 
 def test_an_unforeseen_error_says_first_what_its_step_did_about_the_site(subject: Scripted) -> None:

@@ -113,7 +113,11 @@ class ConnectionLost(ConnectionFailed):
 
 
 class Fenced(ConnectionFailed):
-    """A newer run has taken over this target; nothing was done."""
+    """A newer run has taken over this target; nothing was done. `newest`: its token, 0 when it is not known."""
+
+    def __init__(self, text: str, *, host: str = "", newest: int = 0) -> None:
+        super().__init__(text, host=host)
+        self.newest = newest
 
 
 class StillRunning(ConnectionFailed):
@@ -158,7 +162,8 @@ def failed(command: Command, result: Result, *, host: str) -> CommandFailed:
 
 def fenced(*, host: str, newest: int, token: int) -> Fenced:
     """The error for a run that has been taken over."""
-    return Fenced(f"A later run has taken over {host} (token {newest}); this one ({token}) may not act.", host=host)
+    text = f"A later run has taken over {host} (token {newest}); this one ({token}) may not act."
+    return Fenced(text, host=host, newest=newest)
 
 
 def shorten(text: str, limit: int) -> str:
