@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from deploynaut.engine.connections.base import Fenced
 from deploynaut.engine.packages import clean_up, removable, remove, survey
-from deploynaut.engine.steps.base import StepContext, StepFailed, StepTimedOut, TargetHost
+from deploynaut.engine.steps.base import StepContext, StepFailed, StepTimedOut, Stopped, TargetHost
 from deploynaut.engine.steps.hosts import on_all
 
 
@@ -13,6 +14,13 @@ def clean_up_old_releases(context: StepContext) -> None:
         on_all(context.targets, lambda host: _clean_up(context, host), what="Old releases could not be removed")
     except (StepFailed, StepTimedOut) as note:
         context.log(f"{note} The deployment is none the worse for it.")
+    except (Fenced, Stopped):
+        raise
+    except Exception as fault:
+        # A fault of ours in tidying up must not take a good release back.
+        context.log(
+            f"Old releases could not be removed ({type(fault).__name__}). The deployment is none the worse for it."
+        )
 
 
 def remove_laid_out(context: StepContext) -> None:

@@ -105,7 +105,9 @@ def test_pinned_and_foreign_releases_are_never_removed(live: Environment) -> Non
     assert live.host.releases() == {"0", "1", "3", "4", "by-hand"}
 
 
-@pytest.mark.parametrize("error", [CommandFailed("owned by www-data", host="web1"), HostUnreachable("gone")])
+@pytest.mark.parametrize(
+    "error", [CommandFailed("owned by www-data", host="web1"), HostUnreachable("gone"), ZeroDivisionError("ours")]
+)
 def test_a_clean_up_that_fails_changes_nothing(live: Environment, error: Exception) -> None:
     def broken(deployment: Deployment, host: str, text: str) -> None:
         if deployment.state.current and deployment.state.current.kind == "smoke_tests":
