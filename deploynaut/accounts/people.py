@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from deploynaut.accounts.grants import Grant
 
 PHONE = RegexValidator(r"\A\+[1-9][0-9]{5,14}\Z", "Write the number with its country code, as in +64215550000.")
-NAME = RegexValidator(r"\A[^\x00-\x1f\x7f]+\Z", "A name is one line without control characters.")
+# Characters that turn, hide or break the text around them make one person look like another; scripts need the joiners.
+NAME = RegexValidator(
+    r"\A[^\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+\Z",
+    "A name is one line without control characters.",
+)
 
 
 class UserManager(BaseUserManager["User"]):

@@ -55,7 +55,9 @@ class Migration(migrations.Migration):
                         max_length=100,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "\\A[^\\x00-\\x1f\\x7f]+\\Z", "A name is one line without control characters."
+                                "\\A[^\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e"
+                                "\\u2060-\\u206f\\ufeff\\ud800-\\udfff]+\\Z",
+                                "A name is one line without control characters.",
                             )
                         ],
                         verbose_name="full name",

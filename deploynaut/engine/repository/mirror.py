@@ -211,7 +211,7 @@ class Mirror:
             listed = git.run("for-each-ref", form, "refs/heads/", "refs/tags/")
         except GitFailed as error:
             raise self._damaged() from error
-        lines = (line.split(" ", 2) for line in listed.decode("utf-8", "surrogateescape").splitlines())
+        lines = (line.split(" ", 2) for line in listed.decode("utf-8", "surrogateescape").split("\n")[:-1])
         return {name: commit for commit, _, name in lines}
 
     def _commit(self, name: str, *, kind: str = "commit") -> str:
