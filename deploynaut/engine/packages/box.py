@@ -7,7 +7,6 @@ next commit is the layers of the one before and a small one of its own.
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import os
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from deploynaut.engine.packages import tar
+from deploynaut.engine.packages import remembered, tar
 from deploynaut.engine.packages.build import Guard
 from deploynaut.engine.packages.manifest import Entry, Manifest
 from deploynaut.engine.packages.work import remove, write_whole
@@ -69,8 +68,8 @@ def fill(
             if number % _GUARD_EVERY == 0:
                 guard()
             writer.add(file, member)
-        writer.write(file, tar.END)
-    name = _put_layer(layer, layers, writer.digest)
+        file.write(tar.END)
+    name = _put_layer(layer, layers, writer.name)
     return _close(directory, writer.entries, About(commit, tree, (*kept.layers, name)))
 
 
@@ -85,7 +84,7 @@ def read(directory: Path) -> tuple[About, Manifest]:
         raise Damaged(f"The package {directory.name} is damaged.") from error
     if hashlib.sha256(text).hexdigest() != directory.name or noted.get("seal") != _seal(about, index):
         raise Damaged(f"What is noted about package {directory.name} was altered.")
-    return about, _parsed(text)
+    return about, remembered.manifest(text)
 
 
 def check(layers: Path, about: About) -> None:
@@ -98,9 +97,8 @@ def check(layers: Path, about: About) -> None:
             raise Damaged(f"A layer of a package is missing: {name}.") from error
         if _note_of(path) == signature:
             continue
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != name:
-                raise Damaged(f"A layer of a package was altered: {name}.")
+        if _layer_name(path) != name:
+            raise Damaged(f"A layer of a package was altered: {name}.")
         write_whole(_note(path), signature)
 
 
@@ -154,34 +152,53 @@ class _Writer:
         self._at = 0
 
     @property
-    def digest(self) -> str:
+    def name(self) -> str:
+        """Of the layer: a digest of its headers and of its files' digests, so that no byte is hashed twice."""
         return self._hash.hexdigest()
 
     def add(self, file: BinaryIO, member: Member) -> None:
         if (known := self._kept.places.get(member.path)) and known[0].kind is member.kind:
             self.entries.append(known)
             return
-        start = self._at
-        self.write(file, _header(member, self._mtime))
-        content = self._at
-        digest = self._content(file, member) if member.kind is Kind.FILE else ""
-        self.write(file, tar.padding(member.size))
+        header = _header(member, self._mtime)
+        file.write(header)
+        digest = _write_content(file, member) if member.kind is Kind.FILE else ""
+        file.write(tar.padding(member.size))
+        self._hash.update(header + digest.encode("ascii"))
+        start, content = self._at, self._at + len(header)
+        self._at = content + member.size + -member.size % tar.BLOCK
         entry = Entry(member.path, member.kind, member.mode, member.size, digest, member.target)
         self.entries.append((entry, Slice(self._number, start, content, self._at)))
 
-    def write(self, file: BinaryIO, piece: bytes) -> None:
-        file.write(piece)
-        self._hash.update(piece)
-        self._at += len(piece)
 
-    def _content(self, file: BinaryIO, member: Member) -> str:
-        digest, end = hashlib.sha256(), self._at + member.size
-        for chunk in member.chunks:
-            digest.update(chunk)
-            self.write(file, chunk)
-        if self._at != end:
-            raise BadTree(f"{shown(member.path)} changed while it was packed. Build again.")
-        return digest.hexdigest()
+def _write_content(file: BinaryIO, member: Member) -> str:
+    digest, size = hashlib.sha256(), 0
+    for chunk in member.chunks:
+        digest.update(chunk)
+        file.write(chunk)
+        size += len(chunk)
+    if size != member.size:
+        raise BadTree(f"{shown(member.path)} changed while it was packed. Build again.")
+    return digest.hexdigest()
+
+
+def _layer_name(layer: Path) -> str:
+    """The name that the layer on the disk should have."""
+    name = hashlib.sha256()
+    with layer.open("rb") as file:
+        for header, size, is_file in tar.headers(file):
+            digest = _digest(file, size) if is_file else ""
+            file.seek(-size % tar.BLOCK, os.SEEK_CUR)
+            name.update(header + digest.encode("ascii"))
+    return name.hexdigest()
+
+
+def _digest(file: BinaryIO, size: int) -> str:
+    digest = hashlib.sha256()
+    while size and (piece := file.read(min(size, _PIECE))):
+        digest.update(piece)
+        size -= len(piece)
+    return digest.hexdigest()
 
 
 def _header(member: Member, mtime: int) -> bytes:
@@ -203,16 +220,12 @@ def _close(directory: Path, entries: list[tuple[Entry, Slice]], about: About) ->
     places = {entry.path: place for entry, place in entries}
     index = array("Q", (number for entry in manifest.entries for number in places[entry.path])).tobytes()
     noted = {"commit": about.commit, "tree": about.tree, "layers": about.layers, "seal": _seal(about, index)}
-    (directory / "manifest").write_bytes(manifest.text())
+    text = manifest.text()
+    remembered.remember(text, manifest)
+    (directory / "manifest").write_bytes(text)
     (directory / "index").write_bytes(index)
     (directory / "about.json").write_text(json.dumps(noted), "utf-8")
     return manifest
-
-
-@functools.lru_cache(maxsize=4)
-def _parsed(text: bytes) -> Manifest:
-    """A worker asks for the manifests of the same few packages again and again."""
-    return Manifest.parse(text)
 
 
 def _seal(about: About, index: bytes) -> str:

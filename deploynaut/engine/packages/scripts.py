@@ -27,8 +27,8 @@ link_of() {
 # file its sha256 as sha256sum says it, every record ended by NUL. Sorted and hashed together they are the proof that
 # `Manifest.proof` foretells ($2): then it says `same`. Else it says the records, with an empty one between the two
 # kinds, and fails no command: what cannot be read has no sum, and so differs.
-# openssl takes half the time where it is installed, but can only be trusted with names on one line. Each child writes
-# a file of its own: lines of several into one pipe would mix.
+# openssl takes half the time where it is installed, but can only be trusted with names on one line. One child a core,
+# for short ones end up on the same core; each writes a file of its own: lines of several into one pipe would mix.
 _LIST = r"""
 list() {
   rm -rf -- "$1"
@@ -43,7 +43,9 @@ list() {
     e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\ *)
       batch='openssl dgst -sha256 -r "$@" | tr "\\n" "\\0" >>"$0/$$"' ;;
   esac
-  xargs -0 -r -n 2000 -P "$(nproc 2>/dev/null || echo 2)" sh -c "$batch" "$1/sums" <"$1/plain" || [ $? -eq 123 ]
+  cores=$(nproc 2>/dev/null || echo 2)
+  each=$(($(tr -cd '\0' <"$1/plain" | wc -c) / cores + 1))
+  xargs -0 -r -s 1000000 -n "$each" -P "$cores" sh -c "$batch" "$1/sums" <"$1/plain" || [ $? -eq 123 ]
   proof=$({ sort -z -- "$1/paths" && sort -z -- "$1/sums"/*; } | sha256sum)
   if [ "${proof%% *}" = "$2" ]; then
     printf same

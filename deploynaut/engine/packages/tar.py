@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import BinaryIO
+
 from deploynaut.engine.repository import Kind
 
 BLOCK = 512
@@ -22,6 +25,25 @@ def header(path: str, *, kind: Kind, mode: int, size: int = 0, target: str = "",
 def padding(size: int) -> bytes:
     """What fills the last block of a content of `size` bytes."""
     return bytes(-size % BLOCK)
+
+
+def headers(file: BinaryIO) -> Iterator[tuple[bytes, int, bool]]:
+    """The headers of an archive that this module wrote, the file standing behind each: its content is the caller's.
+
+    Gives all blocks before the content, the content's size, and whether it is a file. Ends at what is no header.
+    """
+    header = b""
+    while len(block := file.read(BLOCK)) == BLOCK and block[257:263] == b"ustar ":
+        header += block
+        try:
+            size = int(block[124:135], 8)
+        except ValueError:
+            return
+        if block[156:157] in b"LK":
+            header += file.read(size + -size % BLOCK)
+            continue
+        yield header, size, block[156:157] == _TYPES[Kind.FILE]
+        header = b""
 
 
 def _long(text: bytes, letter: bytes) -> bytes:

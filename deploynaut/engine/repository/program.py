@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import selectors
 import shutil
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
+
+from deploynaut.engine.shell import script
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -31,6 +34,7 @@ _SETTINGS = {
     "transfer.bundleURI": "false",
 }
 
+_PIPE = 1024 * 1024
 _KEPT_ERRORS = 64 * 1024
 
 
@@ -78,6 +82,9 @@ class Git:
         """Its output as a file. After the block, raises GitFailed when git has said no."""
         process = self._start(words, stdin=subprocess.DEVNULL, quiet=True)
         assert process.stdout is not None
+        # Git goes on with the next files while we look at these.
+        with contextlib.suppress(OSError, AttributeError):
+            fcntl.fcntl(process.stdout.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
         try:
             yield process.stdout
             status = process.wait(timeout=60)
@@ -99,6 +106,7 @@ class Git:
             stderr=subprocess.DEVNULL if quiet else subprocess.PIPE,
             env={**_environment(self.home, self.program), **self.environment},
             cwd=self.home,
+            bufsize=_PIPE if quiet else -1,
             start_new_session=True,
             pass_fds=() if hold is None else (hold,),
         )
@@ -152,8 +160,9 @@ _KEEPER = 'if read -r word; then exit 0; fi; kill -s KILL -- "-$1"'
 @contextlib.contextmanager
 def _ended_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """Git and all it has started is gone after the block, also when we are killed in it: a server may hang."""
+    keeping = script(_KEEPER, str(process.pid))
     keeper = subprocess.Popen(
-        ["/bin/sh", "-c", _KEEPER, "sh", str(process.pid)], stdin=subprocess.PIPE, env={}, start_new_session=True
+        ["/bin/sh", "-c", keeping.render()], stdin=subprocess.PIPE, env={}, start_new_session=True
     )
     try:
         yield
