@@ -157,9 +157,9 @@ class DeploymentManager(models.Manager["Deployment"]):
 
 def _ready(environment: Environment) -> PipelineSpec:
     """What must be there before anything begins. Raises CannotBegin with the first thing that is missing."""
-    if not environment.ready_targets().exists():
+    if not environment.ready_targets().filter(web=True).exists():
         raise CannotBegin(
-            f"{environment} has no target that is set up. Add one under Targets, or check its connection."
+            f"{environment} has no target that is set up and serves pages. Add one, or check its connection."
         )
     try:
         environment.make_recipe()

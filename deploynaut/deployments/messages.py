@@ -13,7 +13,7 @@ from django.conf import settings
 from deploynaut.accounts.models import User
 from deploynaut.accounts.rights import who_may
 from deploynaut.accounts.roles import Right, Role
-from deploynaut.engine.pipeline import Notice, To
+from deploynaut.engine.pipeline import Notice, SpecError, To
 from deploynaut.notify.models import Message
 
 if TYPE_CHECKING:
@@ -24,7 +24,13 @@ def tell(deployment: Deployment, notice: Notice, *, now: datetime) -> None:
     """Queue the notice for everyone it is meant for."""
     subject, body = text(deployment, notice.event)
     Message.objects.queue(
-        run=deployment.run, event=notice.event, to=people(deployment, notice), subject=subject, body=body, now=now
+        run=deployment.run,
+        event=notice.event,
+        to=people(deployment, notice),
+        also=addresses(deployment, notice),
+        subject=subject,
+        body=body,
+        now=now,
     )
 
 
@@ -32,6 +38,16 @@ def people(deployment: Deployment, notice: Notice) -> list[User]:
     """The addressees of a notice, each once, in its order."""
     found = {user.pk: user for to in notice.to for user in _people(deployment, to)}
     return list(found.values())
+
+
+def addresses(deployment: Deployment, notice: Notice) -> list[str]:
+    """E-mail addresses that the pipeline file adds for the event; its phone numbers wait for text messages."""
+    try:
+        named = deployment.spec().notify.get(notice.event.replace(" ", "_"), ())
+    except SpecError:
+        # A file that an upgrade no longer reads must not keep the people of the roles from being told.
+        return []
+    return [to for to in named if "@" in to]
 
 
 def _people(deployment: Deployment, to: To) -> Iterable[User]:

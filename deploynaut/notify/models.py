@@ -32,18 +32,28 @@ class MessageManager(models.Manager["Message"]):
         return MessageQuerySet(self.model, using=self._db)
 
     def queue(
-        self, *, run: Run, event: str, to: Iterable[User], subject: str, body: str, now: datetime
+        self,
+        *,
+        run: Run,
+        event: str,
+        to: Iterable[User],
+        subject: str,
+        body: str,
+        now: datetime,
+        also: Iterable[str] = (),
     ) -> list[Message]:
-        """A message to each person, once a person. Written in the caller's transaction, sent after it."""
-        people = {user.pk: user for user in to if user.is_active}
-        messages = []
-        for user in people.values():
-            message = self.create(
-                run=run, event=event, user=user, address=user.email, subject=subject, body=body,
+        """A message to each person and address, once each. Written in the caller's transaction, sent after it."""
+        told: dict[str, User | None] = {user.email: user for user in to if user.is_active}
+        told |= {address: None for address in also if address not in told}
+        messages = [
+            self.create(
+                run=run, event=event, user=user, address=address, subject=subject, body=body,
                 created_at=now, next_try_at=now,
-            )  # fmt: skip
+            )
+            for address, user in told.items()
+        ]  # fmt: skip
+        for message in messages:
             message.wake()
-            messages.append(message)
         return messages
 
 

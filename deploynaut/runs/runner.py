@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 
 from deploynaut.durable import port as durable
 from deploynaut.engine.connections.base import Fenced
@@ -35,6 +36,8 @@ from deploynaut.runs.watch import Watch
 
 logger = logging.getLogger(__name__)
 BUSY_AGAIN = timedelta(seconds=3)
+ATTEMPTS = 10
+"""How often a step is begun, restarts of workers included, before it counts as what kills them."""
 HOLDING_GATE = "rollback_window"
 """The one gate at which a deployment keeps its lock: nothing else may touch the site meanwhile."""
 
@@ -91,6 +94,8 @@ class Mover:
         # A click may have put another step in hand since that look: what follows is what has been written. A gate is
         # opened whole, with its deadline and without the lock, or it would wait for ever.
         with transaction.atomic():
+            if interrupted:
+                self.run.steps.filter(status=StepStatus.RUNNING).update(attempt=F("attempt") + 1)
             self._apply(Interrupted() if interrupted else Claimed())
             step = self._in_hand()
             if step is not None and step.status == StepStatus.WAITING:
@@ -122,15 +127,23 @@ class Mover:
 
     def _task(self, step: StepRun) -> None:
         """Perform the task and write its answer."""
-        subject = subjects.of(self.run.kind)
-        with Watch(self.run, step, token=self.token, limit=subject.limit(self.run, step), clock=self.clock) as watch:
+        with Watch(self.run, step, token=self.token, clock=self.clock) as watch:
             self.session.guarded_by(watch.guard)
-            work = watch.work(self.session)
-            event, facts = _answer(lambda: subject.perform(self.run, step, work), watch.log, self.run)
+            event, facts = _answer(lambda: self._perform(step, watch), watch.log, self.run)
         self._apply(event, facts=facts)
         if not isinstance(event, TaskSucceeded):
             # A connection that failed once is not trusted with the way back.
             self.session.close()
+
+    def _perform(self, step: StepRun, watch: Watch) -> StepResult:
+        """The subject's part, within its time. A step that ends its worker again and again is ended itself."""
+        if step.attempt > ATTEMPTS:
+            raise StepFailed(
+                f"This step was cut off {ATTEMPTS} times. Look at the server's log for what ends its worker."
+            )
+        subject = subjects.of(self.run.kind)
+        watch.within(subject.limit(self.run, step))
+        return subject.perform(self.run, step, watch.work(self.session))
 
 
 # --- one task --------------------------------------------------------------------------------------------------------

@@ -27,10 +27,9 @@ class Watch:
     One thread does all database work of the meantime, so that the task's own threads never touch the database.
     """
 
-    def __init__(self, run: Run, step: StepRun, *, token: int, limit: timedelta, clock: Callable[[], datetime]) -> None:
+    def __init__(self, run: Run, step: StepRun, *, token: int, clock: Callable[[], datetime]) -> None:
         self._run, self._step, self._token, self._clock = run, step, token, clock
-        self._limit = limit
-        self._until = time.monotonic() + limit.total_seconds()
+        self.within(timedelta(hours=1))
         self._stop: Stopped | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"watch {run}", daemon=True)
@@ -48,6 +47,11 @@ class Watch:
         except DatabaseError:
             # The end of a log is less than the answer of its step, which is written next.
             logger.exception("%s: the end of the log of %s could not be stored", self._run, self._step.kind)
+
+    def within(self, limit: timedelta) -> None:
+        """The task may take this long from now on."""
+        self._limit = limit
+        self._until = time.monotonic() + limit.total_seconds()
 
     def work(self, session: subjects.Session) -> subjects.Work:
         """What the task is lent."""

@@ -83,6 +83,14 @@ def test_an_environment_without_a_target_that_is_set_up_is_not_released_to() -> 
         Deployment.objects.begin(environment=environment, by=rob, revision=revision(environment), now=NOW)
 
 
+def test_an_environment_whose_hosts_serve_no_pages_is_not_released_to() -> None:
+    environment = make_environment()
+    environment.targets.update(web=False)
+    rob = make_user("Rob", Role.TECHNICAL_STAFF, instance=environment.instance)
+    with pytest.raises(CannotBegin, match="serves pages"):
+        Deployment.objects.begin(environment=environment, by=rob, revision=revision(environment), now=NOW)
+
+
 def test_a_commit_of_another_instance_is_not_found() -> None:
     environment = make_environment()
     foreign = Commit.objects.filter(instance=make_instance("other")).first()

@@ -16,7 +16,7 @@ from deploynaut.durable.inline import InlineEngine, inline_engine
 from deploynaut.notify.models import RETRY, Message
 from deploynaut.notify.outbox import send
 from deploynaut.runs.models import LogChunk
-from tests.builders import NOW, make_deployment, make_user
+from tests.builders import NOW, make_deployment, make_environment, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -100,3 +100,9 @@ def test_who_is_disabled_is_told_nothing(engine: InlineEngine) -> None:
     person = make_user("Ann")
     person.disable(by=None, now=NOW)
     assert not Message.objects.queue(run=deployment.run, event="x", to=[person], subject="s", body="b", now=NOW)
+
+
+def test_the_pipeline_file_adds_addresses_for_an_event(engine: InlineEngine) -> None:
+    pipeline = 'notify:\n  succeeded: [boss@acme.example, rob@acme.example, "+64 21 555 000"]\n'
+    make_deployment(make_environment(pipeline=pipeline), at="succeeded")
+    assert sorted(Message.objects.values_list("address", flat=True)) == ["boss@acme.example", "rob@acme.example"]

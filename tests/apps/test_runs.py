@@ -30,7 +30,7 @@ from deploynaut.runs.log_text import clean
 from deploynaut.runs.logs import LogSink
 from deploynaut.runs.masking import Mask, forms
 from deploynaut.runs.models import Held, Hold, LogChunk, Run, StepRun
-from deploynaut.runs.runner import advance
+from deploynaut.runs.runner import ATTEMPTS, advance
 from deploynaut.runs.watch import Watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -359,7 +359,9 @@ def test_a_log_that_cannot_be_stored_does_not_lose_the_answer_of_its_step(
 
 
 def watched(step: StepRun, run: Run, *, limit: timedelta) -> Watch:
-    return Watch(run, step, token=run.token, limit=limit, clock=lambda: NOON)
+    watch = Watch(run, step, token=run.token, clock=lambda: NOON)
+    watch.within(limit)
+    return watch
 
 
 def test_a_step_out_of_time_is_told_so_each_time_it_asks(subject: Scripted) -> None:
@@ -404,3 +406,38 @@ def test_a_watch_outlives_a_busy_database(subject: Scripted, monkeypatch: pytest
     watch._look()
     with pytest.raises(FencedOff):
         watch.guard()
+
+
+def test_a_step_that_ends_its_worker_again_and_again_is_ended_itself(subject: Scripted) -> None:
+    run = begin("prepare", undoable=False)
+    for _ in range(20):
+        taken = Run.objects.take(run.pk, now=NOON)
+        if taken is None:
+            break
+        # The worker is killed in the step: it has begun, and nobody answers.
+        subject.tasks["prepare"] = killed
+        with pytest.raises(Killed):
+            advance(run.pk, clock=lambda: NOON)
+        run.refresh_from_db()
+        if run.steps.get().attempt >= ATTEMPTS:
+            break
+    assert moved(run).status == Status.FAILED
+    assert "was cut off" in run.steps.get().error
+
+
+class Killed(BaseException):
+    """As far as the runner can see."""
+
+
+def killed(work: subjects.Work) -> StepResult:
+    raise Killed
+
+
+def test_a_subject_that_cannot_even_say_how_long_fails_its_step(
+    subject: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(run: Run, step: StepRun) -> timedelta:
+        raise ValueError("the frozen file is no longer read")
+
+    monkeypatch.setattr(subject, "limit", unreadable)
+    assert moved(begin("prepare", undoable=False)).status == Status.FAILED

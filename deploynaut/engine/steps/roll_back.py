@@ -132,9 +132,9 @@ def _put_site_back(context: StepContext, until: datetime) -> StepResult:
 
 def _goes_back(context: StepContext) -> bool:
     keep = context.spec.on_failure.database == "keep"
-    return database_goes_back(
-        marks=context.marks, production=context.production, code_only=context.code_only, keep=keep
-    )
+    # A first deployment leaves nothing of itself: its data go back by production's rule, wherever it ran.
+    strictly = context.production or context.back_to is None
+    return database_goes_back(marks=context.marks, production=strictly, code_only=context.code_only, keep=keep)
 
 
 def _safety(context: StepContext, until: datetime) -> dict[str, Any] | None:
