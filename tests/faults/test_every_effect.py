@@ -91,6 +91,8 @@ class Workshop:
     def point(self, kind: str, at: int, mode: Mode) -> str:
         """One deployment of the kind of which the effect `at` fails; how it ended. Checks everything."""
         if kind != "a first deployment that fails":
+            # A success removes old releases: each point begins with the same ones there, so its number means the same.
+            self._succeed(self.site)
             return self._on(self.site, kind, at, mode)
         self.firsts += 1
         with added(self.demo, f"first{self.firsts}", self.engine) as site:
@@ -107,9 +109,7 @@ class Workshop:
         _check(site, deployment, kind, before, data, told)
         allowed = {before, VERSIONS.get(name, "1.3.0"), "1.4.0"} - {""}
         assert visitor.strange(*allowed) == [], told
-        if deployment.status is Status.ROLLBACK_FAILED:
-            self._mend(site)
-        return deployment.status
+        return deployment.status if at <= len(self.plan.said) else f"{deployment.status} (not reached)"
 
     def _deploy(self, site: Site, name: str, at: int, mode: Mode, *, abort: bool) -> Deployment:
         rob = User.objects.get(name="Rob")
@@ -133,9 +133,9 @@ class Workshop:
         self.engine.forget()
         return Deployment.objects.select_related("run", "environment__instance").get(pk=deployment[0].pk)
 
-    def _mend(self, site: Site) -> None:
-        """After a failed rollback a new deployment may be begun; its success takes the screen down."""
-        deployment = self._deploy(site, "1.2", 0, Mode.REFUSED, abort=False)
+    def _succeed(self, site: Site) -> None:
+        """A good release; after a failed rollback its success takes the screen down."""
+        deployment = self._deploy(site, "1.2" if site.version != "1.2.0" else "1.1.1", 0, Mode.REFUSED, abort=False)
         assert deployment.status is Status.SUCCEEDED, _log(deployment)
         assert not site.flag
 
@@ -218,7 +218,7 @@ def test_every_effect_of_every_kind_may_fail_in_every_way(workshop: Workshop, lo
     points = [(kind, at, mode) for kind in KINDS for at in range(1, counts[kind] + 1) for mode in Mode]
     print(f"DEPLOYNAUT_SEED={seed}; {sum(counts.values())} effects, {len(points)} points: {counts}")
     assert sum(counts.values()) >= 100
-    chosen = points if long else random.Random(seed).sample(points, SEED_POINTS)
+    chosen = random.Random(seed).sample(points, len(points) if long else SEED_POINTS)
     wrong: list[str] = []
     for kind, at, mode in chosen:
         status = _try(lambda kind=kind, at=at, mode=mode: workshop.point(kind, at, mode), wrong)  # type: ignore[misc]
