@@ -1,4 +1,4 @@
-"""Packages on a real host by SSH, as a user who is not root: laid out, verified, a full disk, what cannot be removed."""
+"""Packages on a real host by SSH, as a user who is not root: laid out, verified, a full disk, what stays undeleted."""
 
 from __future__ import annotations
 
