@@ -105,7 +105,7 @@ class Workshop:
         before, data = site.version, site.data
         with Prober(f"{site.url}/") as visitor:
             deployment = self._deploy(site, name, at, mode, abort=kind == "an abort in the migration")
-        told = f"{kind}, effect {at} {mode}: {self.plan.said[at - 1] if at else ''}\n{_log(deployment)}"
+        told = f"{kind}, effect {at} {mode}: {self.plan.said[at - 1 : at] if at else ''}\n{_log(deployment)}"
         _check(site, deployment, kind, before, data, told)
         allowed = {before, VERSIONS.get(name, "1.3.0"), "1.4.0"} - {""}
         assert visitor.strange(*allowed) == [], told
@@ -237,4 +237,4 @@ def _try(point: Callable[[], str], wrong: list[str]) -> str:
         return point()
     except AssertionError as error:
         wrong.append(str(error))
-        return "WRONG"
+        return f"WRONG\n{error}"
