@@ -193,7 +193,8 @@ connects anew for each act, verifies every file of the release against the packa
 before it, the way back; a rollback verifies the release it goes to. The first release includes packaging. The
 repository is already fetched for us; Capistrano's host clones or fetches it by SSH from the same loopback. Neither
 builds, saves a database or runs smoke tests. The code that releases is already running, as in our worker; `cap` is
-started anew, as its users do.
+started anew, as its users do. Ours is driven through the packages room, as the steps drive it; the steps themselves
+pack after the connection is made and prove the way back after laying out, where this does both at the same time.
 """
 
 

@@ -55,6 +55,7 @@ def lay_out_everywhere(context: StepContext, package: Package, seen: dict[str, S
             previous=_live(context, host, seen[host.name]),
             recyclable=_recyclable(context, host, seen[host.name]),
             links=links(context.recipe),
+            seen=seen[host.name],
             log=context.log,
         )
         context.log(f"{host.name}: {done}; every file verified")

@@ -56,7 +56,7 @@ def _preflight(context: StepContext) -> dict[str, Survey]:
 
 
 def _looked_at(context: StepContext, host: TargetHost) -> Survey:
-    seen = survey(host.connection)
+    seen = survey(host.connection, clear=str(context.number))
     objection = _objection(context, seen)
     if objection and not context.in_maintenance:
         raise StepFailed(objection)
