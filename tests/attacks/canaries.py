@@ -150,14 +150,16 @@ class Watcher:
         self.seen |= {f"{where}: {name}" for name in hits(content, self.wanted)}
 
 
-def holders_of_keys() -> list[int]:
-    """Processes that hold a private key in nameless memory: ssh and who looks after it."""
-    found = []
-    for pid in _processes():
-        with suppress(OSError):
-            if any(os.readlink(each).startswith("/memfd:key") for each in (pid / "fd").iterdir()):
-                found.append(int(pid.name))
-    return found
+def holders_of_keys(wanted: Needles) -> list[int]:
+    """Processes that hold one of these keys in nameless memory: ssh and who looks after it."""
+    return [int(pid.name) for pid in _processes() if any(hits(key, wanted) for key in _keys_held_by(pid))]
+
+
+def _keys_held_by(pid: Path) -> Iterator[bytes]:
+    with suppress(OSError):
+        for descriptor in list((pid / "fd").iterdir()):
+            if os.readlink(descriptor).startswith("/memfd:key"):
+                yield descriptor.read_bytes()
 
 
 def _processes() -> Iterator[Path]:

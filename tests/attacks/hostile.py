@@ -269,7 +269,7 @@ def _repository(made: Hostile, files: dict[bytes, bytes | str]) -> Repository:
         b"build.sh": BUILD.format(said=shlex.quote(said)).encode(),
     }
     repository = Repository(made.folder / "site.git")
-    for branch in ("main", "second"):
+    for branch in ("main", "second", "third"):
         tree = {b"index.html": f"<h1>Hello {branch}</h1>".encode(), **content, **files}
         repository.commit(tree, branch=branch, message="A release")
     return repository

@@ -50,7 +50,7 @@ def test_a_build_and_a_migration_that_print_every_secret(leaky: Hostile, watcher
     output = everything(leaky)
     assert len(leaky.canaries) >= 13
     leaky.say(build=output, out=output, err=output)
-    status, number = leaky.deploy()
+    status, number = leaky.deploy("third")
     assert status == "succeeded", leaky.log(number)[-2000:]
     for step in ("prepare", "release"):
         assert leaky.log(number, step).count("***") > 7 * len(leaky.canaries) / 2, step
@@ -101,9 +101,9 @@ def test_a_worker_killed_during_a_migration_and_a_fetch_leaves_no_key_behind(lea
     leaky.let_in(instance="sleep 600")
     leaky.ask('begin_fetch(Instance.objects.get(name="leaky"), by=None, now=now)')
     wait_until(lambda: list(private.glob("*.private/private-*")), seconds=20, what="git is given its key")
-    assert holders_of_keys(), "no ssh holds a key: the witness is blind"
+    assert holders_of_keys(watcher.wanted), "no ssh holds a key: the witness is blind"
     leaky.stage.kill("worker")
-    wait_until(lambda: not holders_of_keys(), seconds=10, what="ssh is gone with the key it held")
+    wait_until(lambda: not holders_of_keys(watcher.wanted), seconds=10, what="ssh is gone with the key it held")
     leaky.let_in()
     leaky.say()
     leaky.stage.start("worker")
