@@ -46,7 +46,7 @@ _OPTIONS = (
     "VerifyHostKeyDNS=no",
 )
 
-_MUX_OPTIONS = ("BatchMode=yes", "ControlMaster=no", "EscapeChar=none", "LogLevel=ERROR", "ProxyCommand=exit 255")
+_MUX_OPTIONS = ("BatchMode=yes", "ControlMaster=no", "EscapeChar=none", "LogLevel=ERROR", "ProxyCommand=false")
 
 _SIGNATURES = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
 
