@@ -10,6 +10,9 @@ QUOTE = "| "
 BREAK = re.compile(r"(?:\A|\n)\d\d:\d\d:\d\d (?:\| )?")
 """What lies between two lines of a stamped log, and before the first."""
 
+OVERWRITES = 40
+"""Pieces of one line, written over each other, that a log keeps: progress bars have hundreds, floods have millions."""
+
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # Everything a terminal would obey, everything that hides or turns text, and halves of letters; new lines and tabs stay.
 _CONTROL = re.compile(
@@ -20,8 +23,19 @@ _CONTROL = re.compile(
 
 def clean(text: str) -> str:
     """Text that cannot act on a terminal or a page: colours are dropped, other control characters made visible."""
-    text = _COLOUR.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _COLOUR.sub("", text.replace("\r\n", "\n"))
+    if "\r" in text:
+        text = "\n".join(_overwritten(line) for line in text.split("\n"))
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _overwritten(line: str) -> str:
+    """A line that a terminal would write over, as one line a piece; of many pieces the first and the last."""
+    pieces = line.split("\r")
+    if len(pieces) > OVERWRITES:
+        half, between = OVERWRITES // 2, len(pieces) - OVERWRITES
+        pieces = [*pieces[:half], f"[… written over {between:,} times …]", *pieces[-half:]]
+    return "\n".join(pieces)
 
 
 def one_voice(text: str) -> str:

@@ -315,6 +315,12 @@ def test_control_characters_are_shown_and_colours_dropped() -> None:
     assert clean("\x1b[31mred\x1b[0m \x1b]8;;http://evil\x07 a\rb") == "red \ufffd]8;;http://evil\ufffd a\nb"
 
 
+def test_of_a_line_that_is_written_over_a_thousand_times_the_first_and_last_pieces_are_kept() -> None:
+    lines = clean("begin\n" + "\r".join(f"{percent} %" for percent in range(1000)) + "\nend").split("\n")
+    assert lines[:2] == ["begin", "0 %"] and lines[-2:] == ["999 %", "end"]
+    assert "[… written over 960 times …]" in lines and len(lines) == 43
+
+
 def test_a_log_keeps_head_and_tail_and_says_what_was_cut(subject: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploynaut.runs.logs.HEAD", 1000)
     monkeypatch.setattr("deploynaut.runs.logs.TAIL", 200)
