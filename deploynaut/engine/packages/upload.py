@@ -161,6 +161,8 @@ class _Laying:
             self.log(f"{repaired} paths differ on {self.connection.name}, such as {shown(left.paths[0])}; mending them")
             left = self._send("again", left)
         if left:
+            # A disk that has filled up meanwhile shows itself as files that are not there.
+            check_room(plan.how, self.wanted, plan.change.write, survey(self.connection), host=self.connection.name)
             altered = ReleaseAltered.of(left, release=self.release, host=self.connection.name)
             raise self._unfit(plan, altered)
         sent = len(plan.change.write)
