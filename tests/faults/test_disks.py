@@ -1,4 +1,4 @@
-"""A target whose disk is full|disk ran full, out of inodes or read-only, and releases that fail by themselves: said and undone."""
+"""A target whose disk is full, out of inodes or read-only, and releases that fail by themselves: said and undone."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_a_disk_that_fills_up_during_the_upload_is_named_and_the_old_release_sta
         wait_until(lambda: _shrunk(small), seconds=20, what="the disk has shrunk to what it holds")
 
     try:
-        # A quick upload may be through before the disk is full|disk ran full; then the backup finds it, behind the screen.
+        # A quick upload may be through before the disk is full; then the backup finds it, behind the screen.
         _refused(small, words=FULL, meanwhile=shrink)
     finally:
         small.remount(f"size={MEGABYTES}m")
