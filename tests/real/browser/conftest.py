@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
 PROJECT = Path(__file__).resolve().parents[3]
 AXE = PROJECT / "tests" / "vendor" / "axe.min.js"
@@ -46,10 +46,22 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     made.close()
 
 
+def asked(page: Page, script: str) -> Any:
+    """What a script in the page answers; asked again when the page has just moved on, as after a fetch."""
+    for _ in range(5):
+        try:
+            return page.evaluate(script)
+        except Error as error:
+            if "navigation" not in str(error):
+                raise
+            page.wait_for_load_state()
+    return page.evaluate(script)
+
+
 def violations(page: Page) -> list[str]:
     """What axe finds wrong with the page: rule, help and the first element."""
     # The page's policy allows no inline script, which is as it should be: axe comes in through the debugger's door.
-    found: dict[str, Any] = page.evaluate(f"async () => {{ {AXE.read_text('utf-8')}; return await axe.run(document) }}")
+    found: dict[str, Any] = asked(page, f"async () => {{ {AXE.read_text('utf-8')}; return await axe.run(document) }}")
     return [f"{one['id']}: {one['help']}: {_first(one['nodes'])}" for one in found["violations"]]
 
 
@@ -59,4 +71,4 @@ def _first(nodes: list[dict[str, Any]]) -> str:
 
 def sideways(page: Page) -> int:
     """By how many pixels the page is wider than the window."""
-    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+    return int(asked(page, "document.documentElement.scrollWidth - document.documentElement.clientWidth"))
