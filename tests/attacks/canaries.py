@@ -81,7 +81,7 @@ def in_database(path: Path, wanted: Needles) -> list[str]:
 
 @dataclass
 class Watcher:
-    """Looks twenty times a second at every process and at the folders where a key could lie for a moment.
+    """Looks some thirty times a second at every process and at the folders where a key could lie for a moment.
 
     `seen`: canaries in an argument list, an environment (but of the processes in `told`, which were started with their
     settings there), a file that others could read, or a file descriptor that has a name. `key_files`: private files
@@ -108,7 +108,7 @@ class Watcher:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._over.wait(0.05):
+        while not self._over.wait(0.03):
             self.look()
 
     def look(self) -> None:

@@ -145,7 +145,7 @@ def test_nothing_was_to_be_seen_in_any_process_or_file_meanwhile(leaky: Hostile,
     assert watcher.seen == set()
     assert watcher.key_files, "git was never seen with its key: the witness is blind"
     assert not [path for path in watcher.key_files if path.exists()]
-    assert watcher.samples >= 100
+    assert watcher.samples > 200
 
 
 def test_a_stolen_copy_of_the_databases_holds_no_key(leaky: Hostile) -> None:

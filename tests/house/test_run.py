@@ -65,7 +65,13 @@ def _command(pid: int) -> str:
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Demo]:
+def others() -> set[int]:
+    """What runs before the demo is started: servers that tests of other areas keep for the session."""
+    return set(descendants())
+
+
+@pytest.fixture
+def demo(tmp_path: Path, others: set[int]) -> Iterator[Demo]:
     one = Demo(tmp_path / "data")
     yield one
     one.process.send_signal(signal.SIGTERM)
@@ -81,8 +87,7 @@ def taken(address: str) -> bool:
 
 
 @pytest.mark.timeout(180)
-def test_run_serves_the_demo_and_leaves_nothing_behind(demo: Demo) -> None:
-    others = set(descendants())  # servers that tests of other areas keep for the session
+def test_run_serves_the_demo_and_leaves_nothing_behind(demo: Demo, others: set[int]) -> None:
     demo.until("Ctrl-C ends everything")
     web, uat, prod = demo.addresses
     assert re.search(r"with the password \S{12,}", demo.told)
