@@ -10,8 +10,13 @@ from deploynaut.web.deployments.stream import live
 from deploynaut.web.environments import page as environments
 from deploynaut.web.environments import settings, targets
 from deploynaut.web.environments.release import Release
+from deploynaut.web.guards.urls import PATTERNS as GUARDS
 from deploynaut.web.instances import listing, repository
 from deploynaut.web.instances import page as instances
+from deploynaut.web.notices.urls import PATTERNS as NOTICES
+from deploynaut.web.people.urls import PATTERNS as PEOPLE
+from deploynaut.web.pipelines.urls import PATTERNS as PIPELINES
+from deploynaut.web.production.urls import PATTERNS as PRODUCTION
 
 register_converter(converters.Name, "name")
 register_converter(converters.Number, "number")
@@ -31,6 +36,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{_ONE}/-/repository/", repository.part, name="repository"),
     path(f"{_ONE}/-/fetch/", repository.fetch, name="fetch"),
     path(f"{_ONE}/-/host-key/", repository.confirm, name="repository-confirm"),
+    *PEOPLE,
+    *NOTICES,
+    *PIPELINES,
+    *GUARDS,
+    *PRODUCTION,
     path(f"{_ENVIRONMENT}/", environments.environment, name="environment"),
     path(f"{_ENVIRONMENT}/release/", Release.as_view(), name="release"),
     path(f"{_ENVIRONMENT}/settings/", settings.Settings.as_view(), name="environment-settings"),

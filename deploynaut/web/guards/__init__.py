@@ -1,0 +1,1 @@
+"""What keeps a release from happening: proposals, locks, freezes, planned times."""

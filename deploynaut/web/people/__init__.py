@@ -1,0 +1,1 @@
+"""People and their roles: users, members of an instance, the audit trail."""

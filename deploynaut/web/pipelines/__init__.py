@@ -1,0 +1,1 @@
+"""The pipeline file of an environment: edit, preview, history, import."""

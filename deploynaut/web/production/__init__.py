@@ -1,0 +1,1 @@
+"""A production release at its gates: approval, Deploy, rollback window; Withdraw; Resolved."""
