@@ -33,6 +33,14 @@ class DeploymentSubject:
         span: timedelta = gate.lasts if step.kind == "rollback_window" else gate.expires_after
         return now + span
 
+    def escalates(self, run: Run, step: StepRun, *, now: datetime) -> datetime | None:
+        """When the next group is asked."""
+        return None
+
+    def objection(self, run: Run, step: StepRun, *, now: datetime) -> Event | None:
+        """What has become of what was approved."""
+        return None
+
     def perform(self, run: Run, step: StepRun, work: Work) -> StepResult:
         """Run the step type with its context. The web process hands this in and never loads the steps."""
         from deploynaut.deployments.context import context

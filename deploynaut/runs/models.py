@@ -17,7 +17,9 @@ from deploynaut.engine.pipeline import Decision, Event, Mark, Reached, State, St
 from deploynaut.engine.pipeline.state import OPEN
 from deploynaut.engine.steps.base import FencedOff
 from deploynaut.runs import subjects
-from deploynaut.runs.log_text import one_voice, stamped
+from deploynaut.runs.rows import LogChunk, MarkReached, StepFacts, StepRun
+
+__all__ = ["Held", "Hold", "LogChunk", "MarkReached", "Run", "StepFacts", "StepRun"]
 
 
 class Hold(models.Model):
@@ -54,10 +56,11 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def movable(self, *, now: datetime) -> Iterable[tuple[int, str]]:
         """Id and lock key of every run that a worker should look at now; for the reconciler."""
-        waiting = models.Q(status=Status.WAITING) & ~models.Q(
-            steps__deadline__lte=now, steps__status=StepStatus.WAITING
-        )
-        return self.open().exclude(waiting).values_list("pk", "lock_key").distinct()
+        due = models.Q(deadline__lte=now) | models.Q(escalates_at__lte=now)
+        gates = StepRun.objects.filter(due, status=StepStatus.WAITING).values("run")
+        waiting = models.Q(status=Status.WAITING) & ~models.Q(pk__in=gates)
+        later = models.Q(status=Status.QUEUED, not_before__gt=now)
+        return self.open().exclude(waiting | later).values_list("pk", "lock_key")
 
 
 class RunManager(models.Manager["Run"]):
@@ -81,14 +84,17 @@ class RunManager(models.Manager["Run"]):
         """A new run with its steps, woken after the transaction. `facts` are fields such as `first`."""
         run = self.create(kind=kind, subject_id=subject_id, title=title, lock_key=lock_key, created_at=now, **facts)
         StepRun.objects.bulk_create(StepRun(run=run, position=i, kind=step) for i, step in enumerate(steps))
-        run.wake()
+        run.wake(at=run.not_before)
         return run
 
     def take(self, pk: int, *, now: datetime) -> Run | None:
-        """The run with a new fence token, or None when it has ended. Raises Held when its lock is another's."""
+        """The run with a new fence token; None when it has ended or is planned for later.
+
+        Raises Held when its lock is another's.
+        """
         with transaction.atomic():
             run = self.get_queryset().select_for_update().get(pk=pk)
-            if run.ended:
+            if run.ended or (run.not_before and run.not_before > now):
                 return None
             Hold.objects.get_or_create(key=run.lock_key)
             run.token = Hold.objects.select_for_update().get(key=run.lock_key).claim(run, now=now)
@@ -97,7 +103,10 @@ class RunManager(models.Manager["Run"]):
 
 
 class Run(models.Model):
-    """Durable work: its state is what `decide` sees. `title` names it for people and in journals (`demo/uat #42`)."""
+    """Durable work: its state is what `decide` sees. `title` names it for people and in journals (`demo/uat #42`).
+
+    `not_before`: planned for then; nobody takes it earlier.
+    """
 
     kind = models.CharField(max_length=40)
     subject_id = models.BigIntegerField()
@@ -114,6 +123,7 @@ class Run(models.Model):
     rollback_by = models.CharField(max_length=200, blank=True)
     cause = models.TextField(blank=True)
     created_at = models.DateTimeField()
+    not_before = models.DateTimeField(null=True)
     begun_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
 
@@ -207,94 +217,3 @@ class Run(models.Model):
 
 
 _PLAIN = ("first", "screen_was_up", "abort_by", "rollback_by", "code_only", "extended", "cause", "undoable")
-
-
-class StepFacts(dict[str, Any]):
-    """Facts of the step in hand, with the words for its tile in `summary`."""
-
-    def __init__(self, summary: str, facts: Any) -> None:
-        super().__init__(facts)
-        self.summary = summary
-
-
-class StepRun(models.Model):
-    """One tile of the progress bar: when it began, how it went, what it left for later steps."""
-
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
-    position = models.PositiveSmallIntegerField()
-    kind = models.CharField(max_length=40)
-    back = models.BooleanField(default=False)
-    status = models.CharField(max_length=20, choices=[(s, s) for s in StepStatus], default=StepStatus.PENDING)
-    attempt = models.PositiveIntegerField(default=0)
-    begun_at = models.DateTimeField(null=True)
-    ended_at = models.DateTimeField(null=True)
-    deadline = models.DateTimeField(null=True)
-    summary = models.CharField(max_length=300, blank=True)
-    error = models.TextField(blank=True)
-    facts = models.JSONField(default=dict)
-
-    class Meta:
-        ordering: ClassVar = ["run", "position"]
-        constraints: ClassVar = [models.UniqueConstraint(fields=["run", "position"], name="one_step_a_position")]
-
-    def __str__(self) -> str:
-        return f"{self.run}: {self.kind}"
-
-    def follow(self, step: Step, facts: StepFacts | None, *, error: str, now: datetime) -> None:
-        """Take over what was decided for this step; `error`: why, when it has failed."""
-        if step.status == self.status and facts is None:
-            return
-        begins = step.status in (StepStatus.RUNNING, StepStatus.WAITING)
-        if begins and self.status != step.status:
-            self.begun_at, self.attempt = now, self.attempt + 1
-        if step.status in _BEHIND and self.status not in _BEHIND:
-            self.ended_at = None if step.status == StepStatus.SKIPPED else now
-            self.error = error if step.status == StepStatus.FAILED else ""
-            if facts is not None:
-                self.facts, self.summary = dict(facts), facts.summary[:300]
-        self.status = step.status
-        self.save()
-
-
-_BEHIND = frozenset({StepStatus.SUCCEEDED, StepStatus.FAILED, StepStatus.STOPPED, StepStatus.SKIPPED})
-
-
-class MarkReached(models.Model):
-    """A mark, with the token of the worker that set it."""
-
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="marks")
-    mark = models.PositiveSmallIntegerField(choices=[(m.value, m.word) for m in Mark])
-    token = models.BigIntegerField()
-    at = models.DateTimeField()
-
-    class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["run", "mark"], name="one_row_a_mark")]
-
-    def __str__(self) -> str:
-        return f"{self.run}: {Mark(self.mark).word}"
-
-
-class LogChunkManager(models.Manager["LogChunk"]):
-    """Writes log text."""
-
-    def note(self, run: Run, line: str, *, now: datetime) -> None:
-        """A line of the pipeline log (the log of no step in particular)."""
-        self.create(run=run, step=None, at=now, text=stamped(one_voice(line), now=now))
-
-
-class LogChunk(models.Model):
-    """A piece of a log, at most 64 KB; its id is the position that a live page resumes from."""
-
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="log")
-    step = models.ForeignKey(StepRun, null=True, on_delete=models.CASCADE, related_name="log")
-    at = models.DateTimeField()
-    text = models.TextField()
-
-    objects = LogChunkManager()
-
-    class Meta:
-        ordering: ClassVar = ["id"]
-        indexes: ClassVar = [models.Index(fields=["run", "id"], name="log_of_run")]
-
-    def __str__(self) -> str:
-        return f"{self.run} log {self.pk}"

@@ -17,7 +17,6 @@ from deploynaut.durable import port as durable
 from deploynaut.engine.connections.base import Fenced
 from deploynaut.engine.pipeline import (
     Claimed,
-    DeadlinePassed,
     Event,
     Interrupted,
     Next,
@@ -112,15 +111,18 @@ class Mover:
         return None if position is None else self.run.steps.get(position=position)
 
     def _at_gate(self, step: StepRun) -> bool:
-        """Give the gate its deadline, or close it when the time is over. A row waits: no thread, no slot."""
+        """Give the gate its times, and tell it when one has come. A row waits: no thread, no slot."""
+        subject, now = subjects.of(self.run.kind), self.clock()
         if step.deadline is None:
-            step.deadline = subjects.of(self.run.kind).opens(self.run, step, now=self.clock())
-            step.save(update_fields=["deadline"])
-        if step.deadline and step.deadline <= self.clock():
-            self._apply(DeadlinePassed(step.kind))
+            step.deadline = subject.opens(self.run, step, now=now)
+            step.escalates_at = subject.escalates(self.run, step, now=now)
+            step.save(update_fields=["deadline", "escalates_at"])
+        due = step.due(now=now) or subject.objection(self.run, step, now=now)
+        if due is not None:
+            self._apply(due)
             return True
-        if step.deadline:
-            self.run.wake(at=step.deadline)
+        if step.next_at:
+            self.run.wake(at=step.next_at)
         if step.kind != HOLDING_GATE:
             self.run.release(token=self.token)
         return False

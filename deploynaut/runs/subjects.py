@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from django.utils.module_loading import import_string
+
 from deploynaut.engine.pipeline import Decision, Event, Mark
 from deploynaut.engine.steps.base import StepResult
 
@@ -75,6 +77,14 @@ class Subject(Protocol):
         """When the gate closes by itself; None for never."""
         ...
 
+    def escalates(self, run: Run, step: StepRun, *, now: datetime) -> datetime | None:
+        """When the next group is asked at a gate; None for never."""
+        ...
+
+    def objection(self, run: Run, step: StepRun, *, now: datetime) -> Event | None:
+        """What has become of what a gate waits for: an event that voids or refuses it, else None."""
+        ...
+
     def perform(self, run: Run, step: StepRun, work: Work) -> StepResult:
         """Do the task. Raises StepFailed; Stopped passes through. Called in the worker alone."""
         ...
@@ -82,6 +92,40 @@ class Subject(Protocol):
     def heard(self, run: Run, event: Event, decision: Decision, *, now: datetime) -> None:
         """Something was decided: write what follows, in the same transaction. No I/O."""
         ...
+
+
+class Simple:
+    """A run of one task that just succeeds or fails, without gates.
+
+    `task`: dotted name of a function (run, work) -> StepResult; the web process never loads it.
+    """
+
+    def __init__(self, task: str, *, limit: timedelta) -> None:
+        self._task, self._limit = task, limit
+
+    def limit(self, run: Run, step: StepRun) -> timedelta:
+        """The same for every run of the kind."""
+        return self._limit
+
+    def opens(self, run: Run, step: StepRun, *, now: datetime) -> datetime | None:
+        """No gates here."""
+        return None
+
+    def escalates(self, run: Run, step: StepRun, *, now: datetime) -> datetime | None:
+        """No gates here."""
+        return None
+
+    def objection(self, run: Run, step: StepRun, *, now: datetime) -> Event | None:
+        """No gates here."""
+        return None
+
+    def perform(self, run: Run, step: StepRun, work: Work) -> StepResult:
+        """Do the one task."""
+        task: Callable[[Run, Work], StepResult] = import_string(self._task)
+        return task(run, work)
+
+    def heard(self, run: Run, event: Event, decision: Decision, *, now: datetime) -> None:
+        """The run's own rows tell all there is to tell."""
 
 
 _SUBJECTS: dict[str, Subject] = {}

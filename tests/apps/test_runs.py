@@ -50,6 +50,12 @@ class Scripted:
     def opens(self, run: Run, step: StepRun, *, now: datetime) -> datetime | None:
         return now + timedelta(hours=1)
 
+    def escalates(self, run: Run, step: StepRun, *, now: datetime) -> datetime | None:
+        return None
+
+    def objection(self, run: Run, step: StepRun, *, now: datetime) -> Event | None:
+        return None
+
     def perform(self, run: Run, step: StepRun, work: subjects.Work) -> StepResult:
         task = self.tasks.get(step.kind)
         return task(work) if task else StepResult(f"{step.kind} done")

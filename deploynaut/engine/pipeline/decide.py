@@ -31,6 +31,9 @@ from deploynaut.engine.pipeline.events import (
 )
 from deploynaut.engine.pipeline.state import Mark, State, Status, Step, StepStatus
 
+BEFORE_DEPLOY = ("approval", "confirm")
+"""The gates at which a plan may still change, and a release may still be refused."""
+
 
 class Next(StrEnum):
     """What a worker does with a run now."""
@@ -230,7 +233,7 @@ def _at_gate(state: State, event: Event) -> Decision:
             raise NotAllowed(f"The deployment is not waiting at {name} any more.")
         case GateOpened():
             return _opened(state, event)
-        case GateRefused() if gate == "approval":
+        case GateRefused() if gate in BEFORE_DEPLOY:
             refused = replace(leave(state.with_step(StepStatus.FAILED)), cause=event.reason)
             return end(refused, Status.REJECTED)
         case WindowExtended() if gate == "rollback_window" and not state.extended:
@@ -238,7 +241,8 @@ def _at_gate(state: State, event: Event) -> Decision:
         case PlanChanged():
             return _plan_changed(state, event, gate)
         case AttendanceTaken() if gate == "confirm":
-            return Decision(state, line=f"{event.by} attends from here on")
+            told = (Notice("attendance taken", (To.INITIATOR, To.APPROVERS)),)
+            return Decision(state, told, f"{event.by} attends from here on")
         case _:
             raise NotAllowed("That is not possible at this moment.")
 
@@ -274,9 +278,14 @@ def _expired(state: State, gate: str) -> Decision:
 
 def _plan_changed(state: State, event: PlanChanged, gate: str) -> Decision:
     """Back to the approval gate; only before Deploy was pressed, later the frozen plan runs."""
-    if gate not in ("approval", "confirm"):
+    if gate not in BEFORE_DEPLOY:
         return Decision(state)
-    again = {"approval", "confirm"}
-    steps = tuple(replace(s, status=StepStatus.PENDING) if s.kind in again else s for s in state.steps)
+    steps = tuple(_asked_again(step) for step in state.steps)
     notice = Notice("void", (To.INITIATOR, To.APPROVERS))
     return Decision(replace(state, steps=steps, status=Status.QUEUED), (notice,), f"approval void: {event.reason}")
+
+
+def _asked_again(step: Step) -> Step:
+    # An approval that break glass replaced stays out of it: only Deploy is to be pressed on the new plan.
+    behind = step.kind not in BEFORE_DEPLOY or step.status is StepStatus.SKIPPED
+    return step if behind else replace(step, status=StepStatus.PENDING)

@@ -16,6 +16,7 @@ class To(StrEnum):
     APPROVER = "approver"
     ACTOR = "actor"
     OPS = "ops"
+    MANAGERS = "managers"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,40 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from django.utils.module_loading import import_string
-
-from deploynaut.engine.pipeline import Decision, Event
-from deploynaut.engine.steps.base import StepResult
 from deploynaut.runs import subjects
-from deploynaut.runs.models import Run, StepRun
 
-Task = Callable[[Run, subjects.Work], StepResult]
-
-
-class Simple:
-    """A run of one task that just succeeds or fails. `task` is a dotted name: the web process never loads it."""
-
-    def __init__(self, task: str, *, limit: timedelta) -> None:
-        self._task, self._limit = task, limit
-
-    def limit(self, run: Run, step: StepRun) -> timedelta:
-        """The same for every run of the kind."""
-        return self._limit
-
-    def opens(self, run: Run, step: StepRun, *, now: datetime) -> datetime | None:
-        """No gates here."""
-        return None
-
-    def perform(self, run: Run, step: StepRun, work: subjects.Work) -> StepResult:
-        """Do the one task."""
-        task: Task = import_string(f"deploynaut.instances.work.{self._task}")
-        return task(run, work)
-
-    def heard(self, run: Run, event: Event, decision: Decision, *, now: datetime) -> None:
-        """The run's own rows tell all there is to tell."""
+ROOM = "deploynaut.instances.work"
 
 
 def register() -> None:
@@ -49,4 +20,4 @@ def register() -> None:
         "target_check": ("targets.check", 5),
     }
     for kind, (task, minutes) in tasks.items():
-        subjects.register(kind, Simple(task, limit=timedelta(minutes=minutes)))
+        subjects.register(kind, subjects.Simple(f"{ROOM}.{task}", limit=timedelta(minutes=minutes)))
