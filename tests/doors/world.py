@@ -12,6 +12,7 @@ from django.db import connection, models
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from deploynaut.accounts.models import User
 from deploynaut.accounts.roles import Role
 from deploynaut.deployments.models import Deployment
 from deploynaut.instances.models import Environment, Instance, Target
@@ -54,8 +55,8 @@ class World:
     def sample(self, parameter: str, route: str) -> object:
         """A value for a part of an address that leads somewhere."""
         found: dict[str, object] = {
-            "instance": "acme",
-            "environment": "uat",
+            "instance": self.instance.name,
+            "environment": self.uat.name,
             "number": self.open.number,
             "token": "no-such-link",
             "pk": self.fetch.pk if route.startswith("runs/") else self.target.pk,
@@ -67,16 +68,32 @@ def make_world() -> World:
     """The world, with nobody logged in yet, and the count of log-ins back at nought."""
     cache.clear()
     instance = make_instance("acme")
-    uat = make_environment(instance, "uat")
-    prod = make_environment(instance, "prod", kind="production")
     for name, roles in PEOPLE.items():
         make_user(name, *roles, instance=instance)
-    waiting = make_target(uat, "web9.acme.example", seen=True)
+    return _furnish(instance, make_user("Rob"))
+
+
+def make_foreign_world() -> World:
+    """beta, furnished alike: nobody of PEOPLE has a role there; Ada sees it as she sees everything."""
+    instance = make_instance("beta")
+    return _furnish(instance, make_user("Bea", Role.DEPLOYMENT_MANAGER, instance=instance))
+
+
+def _furnish(instance: Instance, by: User) -> World:
+    """Whatever a page can be about is made here, for acme and for beta."""
+    uat = make_environment(instance, "uat")
+    prod = make_environment(instance, "prod", kind="production")
+    waiting = make_target(uat, f"web9.{instance.name}.example", seen=True)
     target = uat.targets.order_by("pk")[0]
-    good, back = make_deployment(uat, at="succeeded"), make_deployment(uat, at="rolled back")
-    running = make_deployment(uat, at="release")
+    good, back = make_deployment(uat, at="succeeded", by=by), make_deployment(uat, at="rolled back", by=by)
+    running = make_deployment(uat, at="release", by=by)
     fetch = Run.objects.begin(
-        kind="fetch", subject_id=instance.pk, title="fetch of acme", lock_key="x", steps=["fetch"], now=running.begun_at
+        kind="fetch",
+        subject_id=instance.pk,
+        title=f"fetch of {instance}",
+        lock_key=f"x{instance.pk}",
+        steps=["fetch"],
+        now=running.begun_at,
     )
     Run.objects.filter(pk=fetch.pk).update(status="succeeded", ended_at=running.begun_at)
     return World(instance, uat, prod, target, waiting, good, back, running, fetch)
