@@ -48,5 +48,5 @@ class OwnDetailsForm(forms.Form):
         max_length=16,
         validators=[PHONE],
         widget=forms.TextInput({"autocomplete": "tel", "type": "tel"}),
-        help_text="With country code, as in +64215550000. For text messages; not verified yet.",
+        help_text="With country code, as in +64215550000. For text messages, once it is verified.",
     )

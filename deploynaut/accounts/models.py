@@ -6,5 +6,6 @@ from deploynaut.accounts.audit import AuditEntry
 from deploynaut.accounts.first_administrator import FirstAdministratorLink
 from deploynaut.accounts.grants import Grant
 from deploynaut.accounts.people import User
+from deploynaut.accounts.phones import PhoneCode
 
-__all__ = ["AuditEntry", "FirstAdministratorLink", "Grant", "User"]
+__all__ = ["AuditEntry", "FirstAdministratorLink", "Grant", "PhoneCode", "User"]

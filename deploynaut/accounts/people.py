@@ -14,6 +14,7 @@ from django.db.models.functions import Lower
 from django.utils.crypto import salted_hmac
 
 from deploynaut.accounts import audit
+from deploynaut.accounts.reasons import reason_of
 from deploynaut.accounts.rights import require, who_are
 from deploynaut.accounts.roles import Right, Role
 
@@ -70,11 +71,15 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser):
-    """A person. `phone` is not verified yet; `session_epoch` counts how often all sessions were ended at once."""
+    """A person. `phone_verified`: the number whose code was typed; texts go to `verified_phone` alone.
+
+    `session_epoch` counts how often all sessions were ended at once.
+    """
 
     email = models.EmailField("e-mail address", unique=True, error_messages={"unique": "That address is in use."})
     name = models.CharField("full name", max_length=100, validators=[NAME])
     phone = models.CharField(max_length=16, blank=True, validators=[PHONE])
+    phone_verified = models.CharField(max_length=16, blank=True, editable=False)
     is_active = models.BooleanField(default=True)
     session_epoch = models.PositiveIntegerField(default=0, editable=False)
 
@@ -101,31 +106,53 @@ class User(AbstractBaseUser):
         """This person as the audit trail names them."""
         return audit.Subject("user", self.pk, f"{self.name} <{self.email}>")
 
+    @property
+    def verified_phone(self) -> str:
+        """The number, if it is proven to be this person's; any other number is nobody's yet."""
+        return self.phone if self.phone == self.phone_verified else ""
+
+    def take_phone(self, *, now: datetime) -> None:
+        """The code sent to the number was typed: it is this person's."""
+        self.phone_verified = self.phone
+        self.save(update_fields=["phone_verified"])
+        audit.record("phone verified", actor=self, subject=self.as_subject(), now=now, after={"phone": self.phone})
+
     def introduce(self, *, name: str, phone: str, now: datetime) -> None:
         """Change one's own name and phone number. Raises ValidationError with the field's name."""
         before = {"name": self.name, "phone": self.phone}
         self.name, self.phone = name.strip(), phone.strip()
+        if self.phone != before["phone"]:
+            self.phone_verified = ""
         self.full_clean()
         with transaction.atomic():
-            self.save(update_fields=["name", "phone"])
+            self.save(update_fields=["name", "phone", "phone_verified"])
             after = {"name": self.name, "phone": self.phone}
             subject = self.as_subject()
             audit.record("own details changed", actor=self, subject=subject, now=now, before=before, after=after)
 
-    def disable(self, *, by: User | None, now: datetime) -> None:
-        """No more log-in, no more rights, and every session ends at once. Raises NotAllowed, LastAdministrator."""
-        self._switch(active=False, by=by, now=now)
+    def disable(self, *, by: User | None, now: datetime, reason: str = "") -> None:
+        """No more log-in, no more rights, and every session ends at once. A person who acts gives a reason.
 
-    def enable(self, *, by: User | None, now: datetime) -> None:
-        """May log in again, with the roles there were; earlier sessions stay ended. Raises NotAllowed."""
-        self._switch(active=True, by=by, now=now)
+        Raises NotAllowed, LastAdministrator, ValidationError.
+        """
+        self._switch(active=False, by=by, now=now, reason=reason)
 
-    def _switch(self, *, active: bool, by: User | None, now: datetime) -> None:
+    def enable(self, *, by: User | None, now: datetime, reason: str = "") -> None:
+        """May log in again, with the roles there were; earlier sessions stay ended. Raises NotAllowed, ValidationError.
+
+        A person who acts gives a reason.
+        """
+        self._switch(active=True, by=by, now=now, reason=reason)
+
+    def _switch(self, *, active: bool, by: User | None, now: datetime, reason: str) -> None:
         with transaction.atomic():
             if by is not None:
                 require(by, Right.EDIT_USERS)
             if not active:
                 keep_an_administrator(without=self)
+            if by == self:
+                raise ValidationError("You cannot disable yourself. Ask another Administrator.")
+            why = {"reason": reason_of(reason)} if by is not None else {}
             before, self.is_active = self.is_active, active
             self.save(update_fields=["is_active"])
             self.end_sessions()
@@ -135,8 +162,15 @@ class User(AbstractBaseUser):
                 subject=self.as_subject(),
                 now=now,
                 before={"is_active": before},
-                after={"is_active": active},
+                after={"is_active": active, **why},
             )
+
+    def log_out_everywhere(self, *, by: User, now: datetime) -> None:
+        """An Administrator ends all sessions of this person, who may log in again. Raises NotAllowed."""
+        with transaction.atomic():
+            require(by, Right.EDIT_USERS)
+            self.end_sessions()
+            audit.record("sessions ended", actor=by, subject=self.as_subject(), now=now)
 
     def end_sessions(self) -> None:
         """Log this person out everywhere: each session carries a hash of the epoch and is refused from now on."""
