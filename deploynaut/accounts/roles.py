@@ -49,6 +49,9 @@ class Right(StrEnum):
     EDIT_USERS = "edit-users"
     SYSTEM_SETTINGS = "system-settings"
     BREAK_GLASS = "break-glass"
+    CONFIRM_PROPOSAL = "confirm-proposal"
+    OVERRIDE_FREEZE = "override-freeze"
+    LIFT_LOCK = "lift-lock"
 
     @property
     def deed(self) -> str:
@@ -66,6 +69,7 @@ _DEPLOYMENT = (
     | _ANYBODYS
     | _MAINTENANCE
     | {Right.APPROVE, Right.TAKE_OVER_ATTENDANCE, Right.SNAPSHOT_PRODUCTION, Right.RESTORE_PRODUCTION}
+    | {Right.CONFIRM_PROPOSAL, Right.OVERRIDE_FREEZE}
 )
 _EDIT = frozenset({Right.EDIT_ENVIRONMENT, Right.EDIT_MEMBERS})
 
@@ -89,9 +93,11 @@ RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
         Role.VIEWER: frozenset({Right.SEE}),
         Role.TECHNICAL_STAFF: _TECHNICAL,
         Role.DEPLOYMENT_MANAGER: _DEPLOYMENT,
-        Role.INSTANCE_MANAGER: _DEPLOYMENT | _EDIT | {Right.ALTER_PRODUCTION_SNAPSHOTS, Right.BREAK_GLASS},
-        Role.OPS: _ANYBODYS | _MAINTENANCE | {Right.SEE, Right.BREAK_GLASS},
-        Role.ADMINISTRATOR: _EDIT | SYSTEM_RIGHTS | {Right.SEE, Right.FETCH},
+        Role.INSTANCE_MANAGER: _DEPLOYMENT
+        | _EDIT
+        | {Right.ALTER_PRODUCTION_SNAPSHOTS, Right.BREAK_GLASS, Right.LIFT_LOCK},
+        Role.OPS: _ANYBODYS | _MAINTENANCE | {Right.SEE, Right.BREAK_GLASS, Right.LIFT_LOCK},
+        Role.ADMINISTRATOR: _EDIT | SYSTEM_RIGHTS | {Right.SEE, Right.FETCH, Right.CONFIRM_PROPOSAL},
     }
 )
 
@@ -120,6 +126,9 @@ DEEDS: Mapping[Right, str] = MappingProxyType(
         Right.EDIT_USERS: "create or change users",
         Right.SYSTEM_SETTINGS: "change the system's settings",
         Right.BREAK_GLASS: "break glass on",
+        Right.CONFIRM_PROPOSAL: "confirm or refuse a proposal for",
+        Right.OVERRIDE_FREEZE: "release during a freeze to",
+        Right.LIFT_LOCK: "lift somebody else's lock on",
     }
 )
 

@@ -26,9 +26,10 @@ def refresh(instance: Instance, mirror: repository.Mirror, *, now: datetime) -> 
     """
     branches, tags = mirror.branches(), mirror.tags()
     newest = {branch.name: mirror.commits(branch.commit, limit=NEWEST) for branch in branches}
-    known = set(Commit.objects.filter(instance=instance).values_list("hex", flat=True))
-    commits = [c for c in mirror.all_commits() if c.id not in known]
-    _store_commits(instance, commits)
+    known = dict(Commit.objects.filter(instance=instance).values_list("hex", "tree"))
+    commits = mirror.all_commits()
+    _store_commits(instance, [c for c in commits if c.id not in known])
+    _add_trees(instance, {c.id: c.tree for c in commits if c.tree and known.get(c.id) == ""})
     with transaction.atomic():
         _store_refs(instance, branches, tags)
         _store_newest(instance, newest)
@@ -46,12 +47,22 @@ def _store_commits(instance: Instance, commits: Sequence[repository.Commit]) -> 
                 subject=commit.subject[:2000],
                 body=commit.body[:20_000],
                 author=commit.author[:300],
+                tree=commit.tree,
                 authored_at=commit.authored_at,
                 committed_at=commit.committed_at,
             )
             for commit in piece
         ]
         Commit.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def _add_trees(instance: Instance, trees: dict[str, str]) -> None:
+    """For commits that were stored by a Deploynaut that did not know their trees yet."""
+    for piece in _pieces(sorted(trees)):
+        rows = list(Commit.objects.filter(instance=instance, hex__in=piece).only("pk", "hex"))
+        for row in rows:
+            row.tree = trees[row.hex]
+        Commit.objects.bulk_update(rows, ["tree"])
 
 
 def _store_refs(instance: Instance, branches: Iterable[repository.Branch], tags: Iterable[repository.Tag]) -> None:

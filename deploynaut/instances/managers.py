@@ -20,6 +20,8 @@ from deploynaut.engine.connections.host_keys import fingerprint as fingerprint_o
 from deploynaut.engine.pipeline import SpecError, parse
 from deploynaut.engine.recipes import RecipeError, make
 from deploynaut.engine.repository import BadAddress, check_address, host_of, uses_ssh
+from deploynaut.instances.hosts import check_hosts
+from deploynaut.instances.versions import PipelineVersion
 from deploynaut.runs.models import Run
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ class EnvironmentManager(models.Manager["Environment"]):
         _check_name(environment.name, OURS_BELOW_AN_INSTANCE)
         check_environment(environment)
         _save(environment)
+        PipelineVersion.objects.write(environment, by=by, now=now, reason="")
         after = {name: str(value) for name, value in fields.items()}
         _record("environment created", environment, by=by, now=now, after=after)
         lock = f"environment:{environment.pk}:key"
@@ -106,6 +109,8 @@ class EnvironmentManager(models.Manager["Environment"]):
             setattr(environment, name, value)
         check_environment(environment)
         _save(environment)
+        if "pipeline" in fields and fields["pipeline"] != before["pipeline"]:
+            PipelineVersion.objects.write(environment, by=by, now=now, reason="")
         after = {name: str(value) for name, value in fields.items()}
         _record("environment changed", environment, by=by, now=now, before=before, after=after)
 
@@ -178,7 +183,8 @@ def _check_repository(address: str) -> None:
 
 
 def check_environment(environment: Environment) -> None:
-    """Recipe and pipeline are usable. Raises ValidationError naming the field."""
+    """Hosts, recipe and pipeline are usable. Raises ValidationError naming the field."""
+    environment.hosts = check_hosts(environment.hosts)
     try:
         make(environment.recipe, environment.recipe_options)
     except RecipeError as error:

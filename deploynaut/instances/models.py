@@ -6,6 +6,7 @@ does the slow part, in one transaction.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 from django.core.validators import RegexValidator
@@ -15,7 +16,18 @@ from django.urls import reverse
 
 from deploynaut.engine.pipeline import PipelineSpec, parse
 from deploynaut.engine.recipes import Recipe, make
+from deploynaut.instances.commits import BranchCommit, Commit, Ref
+from deploynaut.instances.freezes import Freeze
+from deploynaut.instances.hosts import allowed
+from deploynaut.instances.locks import EnvironmentLock
 from deploynaut.instances.managers import EnvironmentManager, InstanceManager, TargetManager
+from deploynaut.instances.proposal import Proposal
+from deploynaut.instances.versions import PipelineVersion
+
+__all__ = [
+    "BranchCommit", "Commit", "Environment", "EnvironmentLock", "Freeze", "Instance", "KeyPair", "Kind",
+    "PipelineVersion", "Proposal", "Ref", "Target",
+]  # fmt: skip
 
 NAME = RegexValidator(
     r"\A[a-z0-9][a-z0-9-]{0,62}\Z",
@@ -65,7 +77,11 @@ class Kind(models.TextChoices):
 
 
 class Environment(models.Model):
-    """Where an instance runs. `pipeline`: the YAML of its steps. `last_number`: of its newest deployment."""
+    """Where an instance runs. `pipeline`: the YAML of its steps. `last_number`: of its newest deployment.
+
+    `hosts`: what smoke tests may ask beside the host of `url`. `released_at`: since when a release has reached its
+    hosts; from then on what guards a production environment is changed by two people.
+    """
 
     instance = models.ForeignKey(Instance, on_delete=models.PROTECT, related_name="environments")
     name = models.CharField(max_length=63, validators=[NAME])
@@ -74,7 +90,9 @@ class Environment(models.Model):
     recipe = models.CharField(max_length=40, default="plain")
     recipe_options = models.JSONField(default=dict, blank=True)
     pipeline = models.TextField(blank=True)
+    hosts = models.JSONField(default=list, blank=True)
     last_number = models.PositiveIntegerField(default=0)
+    released_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
 
     objects = EnvironmentManager()
@@ -118,9 +136,33 @@ class Environment(models.Model):
         """Its kind of site, with its options. Raises RecipeError (a ValueError) naming the option."""
         return make(self.recipe, self.recipe_options)
 
+    @property
+    def released(self) -> bool:
+        """It has been released to."""
+        return self.released_at is not None
+
+    @property
+    def guarded(self) -> bool:
+        """What guards it is changed by proposal."""
+        return self.production and self.released
+
+    @property
+    def allowed_hosts(self) -> frozenset[str]:
+        """What its smoke tests may ask: names, addresses and networks, the host of its own address among them."""
+        return allowed(self.url, self.hosts)
+
+    def mark_released(self, now: datetime) -> None:
+        """A release has got beyond preparation here. The first time counts."""
+        Environment.objects.filter(pk=self.pk, released_at=None).update(released_at=now)
+        self.refresh_from_db(fields=["released_at"])
+
+    def current_targets(self) -> models.QuerySet[Target]:
+        """The hosts that belong to it now: those that were removed stay for the history alone."""
+        return self.targets.filter(removed_at=None)
+
     def ready_targets(self) -> models.QuerySet[Target]:
         """The hosts that are set up and may be released to."""
-        return self.targets.filter(set_up_at__isnull=False)
+        return self.current_targets().filter(set_up_at__isnull=False)
 
 
 class Target(models.Model):
@@ -128,6 +170,7 @@ class Target(models.Model):
 
     `base`: absolute path that holds releases/, current and shared/. `host_key`: the pinned line `type base64`, empty
     until a person has confirmed the fingerprint of `host_key_seen`. `page`: where this very host answers HTTP.
+    `removed_at`: it is released to no more; deployments of the past still name it.
     """
 
     class Reach(models.TextChoices):
@@ -148,6 +191,7 @@ class Target(models.Model):
     host_key = models.CharField(max_length=2000, blank=True)
     host_key_seen = models.CharField(max_length=2000, blank=True)
     set_up_at = models.DateTimeField(null=True, blank=True)
+    removed_at = models.DateTimeField(null=True, blank=True)
 
     objects = TargetManager()
 
@@ -155,9 +199,13 @@ class Target(models.Model):
         ordering: ClassVar = ["environment", "pk"]
         constraints: ClassVar = [
             # The same folder of the same machine may not be two targets: two locks would guard one place.
-            models.UniqueConstraint(fields=["address", "port", "base"], name="one_target_a_place"),
             models.UniqueConstraint(
-                fields=["host_key", "base"], name="one_target_a_host_and_base", condition=~models.Q(host_key="")
+                fields=["address", "port", "base"], name="one_target_a_place", condition=models.Q(removed_at=None)
+            ),
+            models.UniqueConstraint(
+                fields=["host_key", "base"],
+                name="one_target_a_host_and_base",
+                condition=~models.Q(host_key="") & models.Q(removed_at=None),
             ),
         ]
 
@@ -200,68 +248,3 @@ class KeyPair(models.Model):
     def purpose(self) -> str:
         """What the private half is sealed for; it opens nowhere else."""
         return f"{self.owner}:{self.owner_id}:ssh-key"
-
-
-class Ref(models.Model):
-    """A branch or tag, as of the last fetch. `commit`: the full id it points at (tags peeled)."""
-
-    class Kind(models.TextChoices):
-        """Branch or tag."""
-
-        BRANCH = "branch", "branch"
-        TAG = "tag", "tag"
-
-    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="refs")
-    kind = models.CharField(max_length=10, choices=Kind.choices)
-    name = models.CharField(max_length=255)
-    commit = models.CharField(max_length=64)
-    at = models.DateTimeField()
-    subject = models.TextField(blank=True)
-    author = models.CharField(max_length=300, blank=True)
-
-    class Meta:
-        ordering: ClassVar = ["-at", "name"]
-        constraints: ClassVar = [models.UniqueConstraint(fields=["instance", "kind", "name"], name="one_row_a_ref")]
-        indexes: ClassVar = [models.Index(fields=["instance", "commit"], name="refs_at_commit")]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Commit(models.Model):
-    """A commit of the repository, kept when its branch is gone: deployments name it for ever."""
-
-    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="commits")
-    hex = models.CharField(max_length=64)
-    subject = models.TextField(blank=True)
-    body = models.TextField(blank=True)
-    author = models.CharField(max_length=300, blank=True)
-    authored_at = models.DateTimeField()
-    committed_at = models.DateTimeField()
-
-    class Meta:
-        ordering: ClassVar = ["-committed_at"]
-        constraints: ClassVar = [models.UniqueConstraint(fields=["instance", "hex"], name="one_row_a_commit")]
-
-    def __str__(self) -> str:
-        return self.short
-
-    @property
-    def short(self) -> str:
-        """The first seven digits, for people."""
-        return self.hex[:7]
-
-
-class BranchCommit(models.Model):
-    """The newest commits of a branch, newest first, so that pages ask no git."""
-
-    ref = models.ForeignKey(Ref, on_delete=models.CASCADE, related_name="newest")
-    commit = models.ForeignKey(Commit, on_delete=models.CASCADE, related_name="+")
-    position = models.PositiveIntegerField()
-
-    class Meta:
-        ordering: ClassVar = ["ref", "position"]
-        constraints: ClassVar = [models.UniqueConstraint(fields=["ref", "position"], name="one_commit_a_position")]
-
-    def __str__(self) -> str:
-        return f"{self.ref}~{self.position}"

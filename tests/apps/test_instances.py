@@ -237,7 +237,7 @@ def _at(second: int) -> datetime:
 
 
 def _commit(digit: str) -> Commit:
-    return Commit(digit * 40, (), "Rob", "rob@acme.example", _at(1), _at(1), f"subject {digit}", "")
+    return Commit(digit * 40, (), "Rob", "rob@acme.example", _at(1), _at(1), f"subject {digit}", "", tree=digit * 40)
 
 
 def test_a_fetch_refreshes_the_index_and_forgets_no_commit() -> None:
@@ -250,6 +250,29 @@ def test_a_fetch_refreshes_the_index_and_forgets_no_commit() -> None:
     assert set(Row.objects.values_list("hex", flat=True)) == {digit * 40 for digit in "abcd"}
     newest = BranchCommit.objects.filter(ref__name="main").values_list("commit__hex", flat=True)
     assert list(newest) == ["d" * 40, "b" * 40, "a" * 40]
+
+
+def test_the_index_names_each_commits_tree_also_of_one_that_was_stored_without() -> None:
+    instance = make_instance(fetched=False)
+    Row.objects.create(instance=instance, hex="a" * 40, authored_at=NOW, committed_at=NOW)
+    index.refresh(instance, Told({"main": ["b", "a"]}, {}), now=NOW)  # type: ignore[arg-type]
+    assert dict(Row.objects.values_list("hex", "tree")) == {"a" * 40: "a" * 40, "b" * 40: "b" * 40}
+
+
+def test_the_first_release_that_reaches_the_hosts_is_remembered() -> None:
+    environment = make_environment(name="prod", kind="production")
+    assert not environment.released and not environment.guarded
+    environment.mark_released(NOW)
+    environment.mark_released(NOW.replace(year=2027))
+    assert environment.released and environment.guarded and environment.released_at == NOW
+    assert not make_environment().guarded
+
+
+def test_each_text_of_a_pipeline_is_kept() -> None:
+    environment = make_environment()
+    Environment.objects.change(environment, by=None, now=NOW.replace(hour=13), pipeline="description: second")
+    Environment.objects.change(environment, by=None, now=NOW.replace(hour=14), url="https://x.example/")
+    assert [one.text for one in environment.pipeline_versions.all()] == ["description: second", ""]
 
 
 def test_a_large_index_never_keeps_the_database_to_itself(django_assert_max_num_queries: Callable[..., Any]) -> None:

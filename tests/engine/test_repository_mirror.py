@@ -76,6 +76,8 @@ def test_branches_come_with_commit_date_subject_and_author(origin: Repository, m
     assert branch.committed_at.isoformat() == "2026-01-05T09:00:00+00:00"
     (shown,) = mirror.commits("main", limit=5)
     assert (shown.subject, shown.body, shown.email, shown.parents) == ("Say hello", "and more", "ana@acme.example", ())
+    assert shown.tree == origin.git("rev-parse", f"{commit}^{{tree}}").strip()
+    assert mirror.all_commits() == [shown]
 
 
 def test_annotated_and_light_tags_are_told_apart_and_stand_for_commits(origin: Repository, mirror: Mirror) -> None:

@@ -17,7 +17,7 @@ TAG_FIELDS = (
     "%(creatordate:unix)",
     "%(contents)",
 )
-COMMIT_FIELDS = ("%H", "%P", "%an", "%ae", "%at", "%ct", "%s", "%b")
+COMMIT_FIELDS = ("%H", "%P", "%an", "%ae", "%at", "%ct", "%s", "%b", "%T")
 
 # NUL is the one byte that no name, date or message of git can hold.
 BRANCH_FORMAT = "%00".join((*BRANCH_FIELDS, ""))
@@ -50,7 +50,7 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One commit, as `git log` shows it."""
+    """One commit, as `git log` shows it. `tree`: the id of all its files together; equal files have equal ids."""
 
     id: str
     parents: tuple[str, ...]
@@ -60,6 +60,7 @@ class Commit:
     committed_at: datetime
     subject: str
     body: str
+    tree: str = ""
 
 
 MOST_CHANGES = 1000
@@ -117,7 +118,7 @@ def tags(listed: bytes) -> Iterator[Tag]:
 
 def commits(listed: bytes) -> Iterator[Commit]:
     """From `log -z` with COMMIT_FORMAT."""
-    for id_, parents, author, email, authored, committed, subject, body in _records(listed, len(COMMIT_FIELDS)):
+    for id_, parents, author, email, authored, committed, subject, body, tree in _records(listed, len(COMMIT_FIELDS)):
         yield Commit(
             id=id_,
             parents=tuple(parents.split()),
@@ -127,6 +128,7 @@ def commits(listed: bytes) -> Iterator[Commit]:
             committed_at=_moment(committed),
             subject=subject,
             body=body.strip(),
+            tree=tree,
         )
 
 
