@@ -25,6 +25,7 @@ OPEN_TO_ALL = frozenset(
         "mfa_authenticate",
         "mfa_login_webauthn",
         "first_administrator",
+        "password_link",
         "health",
     }
 )

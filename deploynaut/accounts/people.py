@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models, transaction
 from django.db.models import F, QuerySet
@@ -150,7 +151,7 @@ class User(AbstractBaseUser):
                 require(by, Right.EDIT_USERS)
             if not active:
                 keep_an_administrator(without=self)
-            if by == self:
+            if by is not None and by.pk == self.pk:
                 raise ValidationError("You cannot disable yourself. Ask another Administrator.")
             why = {"reason": reason_of(reason)} if by is not None else {}
             before, self.is_active = self.is_active, active

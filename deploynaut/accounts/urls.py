@@ -9,7 +9,7 @@ from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as webauthn
 from django.urls import path
 
-from deploynaut.accounts import views
+from deploynaut.accounts import password_pages, views
 
 # Not included from allauth: sign-up, other addresses and resets are not there at all.
 urlpatterns = [
@@ -18,6 +18,7 @@ urlpatterns = [
     path("login/passkey/", webauthn.login_webauthn, name="mfa_login_webauthn"),
     path("logout/", account.logout, name="account_logout"),
     path("first-administrator/<str:token>/", views.FirstAdministratorPage.as_view(), name="first_administrator"),
+    path("password/<str:token>/", password_pages.PasswordLinkPage.as_view(), name="password_link"),
     path("account/", views.AccountPage.as_view(), name="account"),
     path("account/password/", account.password_change, name="account_change_password"),
     path("account/confirm/", account.reauthenticate, name="account_reauthenticate"),

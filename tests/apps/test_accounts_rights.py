@@ -229,6 +229,6 @@ class TestGrants:
             ada.disable(by=ada, now=NOW)
         assert User.objects.get(pk=ada.pk).is_active
         ben = make_person("Ben", Role.ADMINISTRATOR)
-        ada.disable(by=ben, now=NOW)
+        ada.disable(by=ben, reason="has left", now=NOW)
         with pytest.raises(LastAdministrator):
             ben.disable(by=ben, now=NOW)

@@ -75,6 +75,7 @@ def test_the_open_addresses_are_these_and_no_more() -> None:
         "mfa_authenticate",
         "mfa_login_webauthn",
         "first_administrator",
+        "password_link",
         "health",
     } == OPEN_TO_ALL
 
