@@ -17,6 +17,7 @@ django.setup()
 
 from deploynaut.accounts.models import Grant, User  # noqa: E402
 from deploynaut.accounts.roles import Role  # noqa: E402
+from deploynaut.deployments.bars import Bar  # noqa: E402
 from deploynaut.deployments.models import Deployment  # noqa: E402
 from deploynaut.durable import port  # noqa: E402
 from deploynaut.engine.connections.host_keys import fingerprint  # noqa: E402
@@ -26,9 +27,11 @@ from deploynaut.instances.revisions import choose  # noqa: E402
 
 
 def begin(*, environment: str, by: str, value: str, who: str) -> int:
-    """Begin the release process; the number of the deployment."""
+    """Begin the release process; the number of the deployment. What was rolled back before is let in again."""
     where = _environment(environment)
     revision = choose(where.instance, by=by, text=value)
+    if (bar := Bar.objects.standing(where, revision.commit)) is not None:
+        bar.lift(by=_person("Mia"), reason="The story goes on with the same release.", now=port.now())
     return Deployment.objects.begin(environment=where, by=_person(who), revision=revision, now=port.now()).number
 
 

@@ -58,6 +58,7 @@ def _context(deployment: Deployment, run: Run, step: StepRun, work: Work, hosts:
         screen_was_up=run.screen_was_up,
         code_only=run.code_only,
         aborted=bool(run.abort_by),
+        hosts=environment.allowed_hosts,
         way_back=step.back,
         patience=timedelta(seconds=settings.DEPLOYNAUT_PATIENCE),
         answer_within=timedelta(seconds=settings.DEPLOYNAUT_ANSWER_WITHIN),

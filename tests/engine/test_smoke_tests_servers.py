@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from deploynaut.engine.shell import Secret
-from deploynaut.engine.smoke_tests import Finding, HttpTransport, NoAnswer, SmokeTest, probe
+from deploynaut.engine.smoke_tests import ALL, Allowed, Finding, HttpTransport, NoAnswer, SmokeTest, probe
 from deploynaut.engine.smoke_tests.addresses import refusal
 
 Talk = Callable[[socket.socket], None]
@@ -112,7 +112,7 @@ def ask(url: str, *, transport: HttpTransport | None = None, **values: object) -
     given = {"name": "home", "url": url, "within": 5.0, "delay": 0, **values}
     return probe(
         SmokeTest(**given),  # type: ignore[arg-type]
-        transport=transport or HttpTransport(allow_private=True),
+        transport=transport or HttpTransport(allowed=ALL),
         guard=lambda: None,
         sleep=lambda seconds: None,
     )
@@ -229,7 +229,7 @@ def test_an_abort_ends_a_waiting_request() -> None:
     with serving(hears_only) as server, pytest.raises(InterruptedError):
         probe(
             SmokeTest(name="home", url=server.url(), within=60),
-            transport=HttpTransport(allow_private=True),
+            transport=HttpTransport(allowed=ALL),
             guard=guard,
             sleep=lambda seconds: None,
         )
@@ -296,7 +296,7 @@ def authority(tmp_path: Path) -> Authority:
 
 
 def over_tls(tls: ssl.SSLContext, trusted: ssl.SSLContext | None, **values: object) -> Finding:
-    transport = HttpTransport(allow_private=True, trusted=trusted, resolve=lambda host, port: ["127.0.0.1"])
+    transport = HttpTransport(allowed=ALL, trusted=trusted, resolve=lambda host, port: ["127.0.0.1"])
     with serving(answers(page(b"ok")), tls=tls) as server:
         return ask(server.url(host="www.acme.example"), transport=transport, **values)
 
@@ -376,8 +376,42 @@ def test_a_server_without_tls_is_said_to_have_none() -> None:
 )
 def test_which_addresses_are_asked(address: str, openly: bool, privately: bool) -> None:
     ipaddress.ip_address(address)
-    assert (not refusal(address, allow_private=False)) is openly
-    assert (not refusal(address, allow_private=True)) is privately
+    assert (not refusal(address)) is openly
+    assert (not refusal(address, allowed=ALL)) is privately
+
+
+@pytest.mark.parametrize(
+    ("listed", "host", "address", "asked"),
+    [
+        ([], "www.acme.example", "93.184.216.34", True),
+        ([], "www.acme.example", "10.0.0.1", False),
+        (["www.acme.example"], "www.acme.example", "10.0.0.1", True),
+        (["WWW.acme.example."], "www.ACME.example", "10.0.0.1", True),
+        (["acme.example"], "www.acme.example", "10.0.0.1", False),
+        (["www.acme.example"], "other.example", "10.0.0.1", False),
+        (["10.0.0.1"], "www.acme.example", "10.0.0.1", True),
+        (["10.0.0.1"], "www.acme.example", "10.0.0.2", False),
+        (["10.0.0.0/24"], "www.acme.example", "10.0.0.2", True),
+        (["10.0.0.0/24"], "www.acme.example", "10.0.1.2", False),
+        (["10.0.0.7/24"], "www.acme.example", "10.0.0.2", True),
+        (["fd12::/64"], "www.acme.example", "fd12::7", True),
+        (["[::1]"], "[::1]", "::1", True),
+        (["127.0.0.1"], "127.0.0.1", "127.0.0.1", True),
+        (["127.0.0.1"], "127.0.0.1", "::ffff:127.0.0.1", True),
+        (["127.0.0.1"], "localhost", "127.0.0.2", False),
+        # Whoever owns a listed name cannot point it at the machine's own cloud.
+        (["www.acme.example"], "www.acme.example", "169.254.169.254", False),
+        (["169.254.0.0/16"], "www.acme.example", "169.254.169.254", False),
+        (["0.0.0.0/0"], "www.acme.example", "fe80::1", False),
+        (["169.254.10.1"], "www.acme.example", "169.254.10.1", True),
+        (["www.acme.example"], "www.acme.example", "0.0.0.0", False),
+        (["www.acme.example"], "www.acme.example", "224.0.0.1", False),
+    ],
+)
+def test_a_private_address_is_asked_where_the_list_of_the_environment_names_it(
+    listed: list[str], host: str, address: str, asked: bool
+) -> None:
+    assert (not refusal(address, allowed=Allowed.of(listed), host=host)) is asked
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "[::ffff:127.0.0.1]"])
@@ -400,7 +434,7 @@ def test_a_name_that_means_something_else_a_moment_later_is_asked_once() -> None
         return ["127.0.0.1"] if len(asked) == 1 else ["169.254.169.254"]
 
     with serving(answers(page(b"ok"))) as server:
-        transport = HttpTransport(allow_private=True, resolve=rebinding)
+        transport = HttpTransport(allowed=ALL, resolve=rebinding)
         assert ask(server.url(host="www.acme.example"), transport=transport).ok
     assert asked == ["www.acme.example"]
 
@@ -428,11 +462,13 @@ def test_a_resolver_that_hangs_does_not_hold_us_up() -> None:
 
 def test_the_second_address_is_tried_when_the_first_does_not_answer() -> None:
     with serving(answers(page(b"ok"))) as server:
-        transport = HttpTransport(allow_private=True, resolve=lambda host, port: ["127.0.0.2", "127.0.0.1"])
+        transport = HttpTransport(allowed=ALL, resolve=lambda host, port: ["127.0.0.2", "127.0.0.1"])
         assert ask(server.url(host="www.acme.example"), transport=transport).ok
 
 
 def test_no_answer_is_an_error_with_a_reason() -> None:
     with pytest.raises(NoAnswer) as caught:
         HttpTransport().get(SmokeTest(name="a", url="http://127.0.0.1/"), guard=lambda: None)
-    assert caught.value.reason == "127.0.0.1 is 127.0.0.1, this machine: not asked"
+    assert caught.value.reason == (
+        "127.0.0.1 is 127.0.0.1, this machine, and not among the environment's hosts: not asked"
+    )

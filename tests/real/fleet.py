@@ -28,6 +28,7 @@ class Fleet:
     stage: Stage
     hosts: list[SshdHost]
     urls: list[str] = field(default_factory=list)
+    pipeline: str = ""
 
     @property
     def bases(self) -> list[Path]:
@@ -38,9 +39,9 @@ class Fleet:
         self.urls = [self._serve(number, host) for number, host in enumerate(self.hosts, start=1)]
         text = PIPELINE.format(words="Two hosts.", steps=STEPS, url=self.urls[0])
         text += f'  second: {{url: "{self.urls[1]}/", contains: "Kererū Valley Council", within: 5s}}\n'
-        text = _tests_together(text)
+        self.pipeline = _tests_together(text)
         clerk = self.stage.clerk
-        clerk("add_environment", name=NAME, like="uat", who="Ada", url=f"{self.urls[0]}/", pipeline=text)
+        clerk("add_environment", name=NAME, like="uat", who="Ada", url=f"{self.urls[0]}/", pipeline=self.pipeline)
         key = wait_until(lambda: clerk("public_key", environment=NAME), seconds=40, what="the key is made")
         for number, host in enumerate(self.hosts):
             with (host.directory / "authorized_keys").open("a") as file:
@@ -50,6 +51,11 @@ class Fleet:
     def change(self, **options: Any) -> None:
         """Other options of the recipe."""
         self.stage.clerk("change_environment", environment=NAME, who="Ada", recipe_options={**RECIPE, **options})
+
+    def test_too(self, name: str, url: str) -> None:
+        """Another smoke test, of a page that the test serves itself."""
+        text = self.pipeline.replace("keep_releases", f'  {name}: {{url: "{url}", within: 60s}}\nkeep_releases')
+        self.stage.clerk("change_environment", environment=NAME, who="Ada", pipeline=text)
 
     def _serve(self, number: int, host: SshdHost) -> str:
         port = free_port()

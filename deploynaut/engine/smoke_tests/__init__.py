@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploynaut.engine.smoke_tests.addresses import ALL, Allowed
 from deploynaut.engine.smoke_tests.probe import objection, probe, run_all
 from deploynaut.engine.smoke_tests.values import (
     LIMIT,
@@ -18,8 +19,10 @@ from deploynaut.engine.smoke_tests.verdict import Verdict, verdict
 from deploynaut.engine.smoke_tests.web import HttpTransport
 
 __all__ = [
+    "ALL",
     "LIMIT",
     "SCREEN_HEADER",
+    "Allowed",
     "Answer",
     "Attempt",
     "BadSmokeTest",

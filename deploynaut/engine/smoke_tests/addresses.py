@@ -5,41 +5,80 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from deploynaut.engine.smoke_tests.values import NoAnswer
 
 Resolver = Callable[[str, int], Sequence[str]]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Clouds hand out credentials there to whoever asks from inside; two of them are outside the link-local range.
 METADATA = frozenset(
     ipaddress.ip_address(text)
     for text in ("169.254.169.254", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
 )
+_NOT_LISTED = "and not among the environment's hosts"
 _THIS_NETWORK = ipaddress.IPv4Network("0.0.0.0/8")
 _EMBEDDING = tuple(ipaddress.IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96"))
 
 
-def pinned(host: str, port: int, *, allow_private: bool, resolve: Resolver, within: float) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Whom smoke tests may ask beside the public web: names of hosts, addresses, networks. `private`: all of them.
+
+    Link-local addresses, where clouds hand out credentials, are asked only when that very address is listed.
+    """
+
+    names: frozenset[str] = frozenset()
+    networks: tuple[Network, ...] = ()
+    private: bool = False
+
+    @classmethod
+    def of(cls, hosts: Iterable[str]) -> Allowed:
+        """From the list of an environment. A name allows whatever private address it has; anything else is itself."""
+        names, networks = set[str](), list[Network]()
+        for host in hosts:
+            try:
+                networks.append(ipaddress.ip_network(host.strip("[]"), strict=False))
+            except ValueError:
+                names.add(_plain(host))
+        return cls(frozenset(names), tuple(networks))
+
+    def takes(self, host: str, address: Address) -> bool:
+        """Whether this private address of this host may be asked."""
+        return self.private or _plain(host) in self.names or any(_holds(network, address) for network in self.networks)
+
+    def names_the_address(self, address: Address) -> bool:
+        """Whether it is listed by itself, not as one of a network."""
+        return any(network.num_addresses == 1 and _holds(network, address) for network in self.networks)
+
+
+ALL = Allowed(private=True)
+NONE = Allowed()
+
+
+def pinned(host: str, port: int, *, allowed: Allowed, resolve: Resolver, within: float) -> tuple[str, ...]:
     """The addresses to connect to, and no others. Raises NoAnswer when the host has none, or one that is refused."""
     addresses = _resolved(host, port, resolve=resolve, within=within)
     for address in addresses:
-        why = refusal(address, allow_private=allow_private)
+        why = refusal(address, allowed=allowed, host=host)
         if why:
             raise NoAnswer(f"{host} is {address}, {why}: not asked")
     return addresses
 
 
-def refusal(address: str, *, allow_private: bool) -> str:
+def refusal(address: str, *, allowed: Allowed = NONE, host: str = "") -> str:
     """Why this address is not asked, in words; empty when it may be."""
     found = _meant(ipaddress.ip_address(address))
-    if found.is_loopback:
-        return "" if allow_private else "this machine"
     if found in METADATA or found.is_link_local:
-        return "an address of the machine's own network or cloud"
+        return "" if allowed.names_the_address(found) else "an address of the machine's own network or cloud"
+    if found.is_loopback:
+        return "" if allowed.takes(host, found) else f"this machine, {_NOT_LISTED}"
     if found.is_multicast or found.is_reserved or found.is_unspecified or found in _THIS_NETWORK:
         return "not an address of a web server"
-    return "" if found.is_global or allow_private else "a private address"
+    return "" if found.is_global or allowed.takes(host, found) else f"a private address, {_NOT_LISTED}"
 
 
 def system_resolver(host: str, port: int) -> list[str]:
@@ -68,9 +107,15 @@ def _resolved(host: str, port: int, *, resolve: Resolver, within: float) -> tupl
     return tuple(answers[0])
 
 
-def _meant(
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
-) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _plain(host: str) -> str:
+    return host.strip("[]").lower().removesuffix(".")
+
+
+def _holds(network: Network, address: Address) -> bool:
+    return network.version == address.version and address in network
+
+
+def _meant(address: Address) -> Address:
     """The IPv4 address inside an IPv6 one, where a gateway or the kernel would go there."""
     if isinstance(address, ipaddress.IPv4Address):
         return address

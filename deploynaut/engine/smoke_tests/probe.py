@@ -11,7 +11,7 @@ from deploynaut.engine.smoke_tests.values import SCREEN_HEADER, Answer, Attempt,
 
 EXCERPT = 2_000
 EXCERPTS = 64_000
-"""Characters of pages that a whole run of tests may write to the log."""
+"""Bytes of pages that a whole run of tests may write to the log, as they stand there."""
 
 
 def run_all(
@@ -28,9 +28,10 @@ def run_all(
     for test in tests:
         finding = probe(test, transport=transport, guard=guard, sleep=sleep)
         for number, attempt in enumerate(finding.attempts, 1):
-            excerpt = attempt.excerpt[:left]
+            excerpt = quoted(attempt.excerpt).encode()[:left] if attempt.excerpt else b""
             left -= len(excerpt)
-            log(_line(test, number, attempt) + (f"\n{quoted(excerpt)}" if excerpt else ""))
+            shown = excerpt.decode("utf-8", "ignore")
+            log(_line(test, number, attempt) + (f"\n{shown}" if shown else ""))
         findings.append(finding)
     return findings
 

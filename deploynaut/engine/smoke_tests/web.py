@@ -12,7 +12,7 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from deploynaut.engine.smoke_tests.addresses import Resolver, pinned, system_resolver
+from deploynaut.engine.smoke_tests.addresses import NONE, Allowed, Resolver, pinned, system_resolver
 from deploynaut.engine.smoke_tests.values import LIMIT, Answer, NoAnswer, SmokeTest
 
 Guard = Callable[[], None]
@@ -34,18 +34,18 @@ TLS_WORDS = {
 class HttpTransport:
     """Asks for pages as `Transport` promises.
 
-    `allow_private`: whether addresses of private networks and of this machine may be asked; link-local ones never.
+    `allowed`: which addresses of private networks and of this machine may be asked; none when not given.
     `trusted`: the TLS settings to verify with; the system's authorities when not given.
     """
 
     def __init__(
         self,
         *,
-        allow_private: bool = False,
+        allowed: Allowed = NONE,
         trusted: ssl.SSLContext | None = None,
         resolve: Resolver = system_resolver,
     ) -> None:
-        self._allow_private, self._resolve = allow_private, resolve
+        self._allowed, self._resolve = allowed, resolve
         self._trusted = trusted
 
     def get(self, test: SmokeTest, *, guard: Guard) -> Answer:
@@ -64,9 +64,7 @@ class HttpTransport:
     def _client(self, test: SmokeTest, clock: _Clock) -> httpx2.Client:
         url = httpx2.URL(test.url)
         port = url.port or (443 if url.scheme == "https" else 80)
-        addresses = pinned(
-            url.host, port, allow_private=self._allow_private, resolve=self._resolve, within=clock.left()
-        )
+        addresses = pinned(url.host, port, allowed=self._allowed, resolve=self._resolve, within=clock.left())
         transport = _Pinned(self._tls(test), addresses=addresses, clock=clock)
         return httpx2.Client(
             transport=transport, headers=HEADERS, timeout=None, follow_redirects=False, trust_env=False

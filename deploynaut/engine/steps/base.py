@@ -88,6 +88,7 @@ class StepContext:
     `guard()`: raises when aborted, timed out, fenced off or shutting down; asked at least each second.
     `mark(m)`: committed before the act that it announces; raises when another worker has taken over.
     `digest`: what was laid out must have this content digest; empty when no release has fixed it yet.
+    `hosts`: what smoke tests may ask beside the public web: names, addresses, networks.
     `way_back`: this step is one of the way back. `back_to`: known good, or None (first deployment).
     `patience`: how long the way back retries a host that cannot be reached. `answer_within`: how long a host has to
     show its screen or to serve a release.
@@ -116,7 +117,7 @@ class StepContext:
     code_only: bool = False
     aborted: bool = False
     way_back: bool = False
-    allow_private: bool = True
+    hosts: frozenset[str] = frozenset()
     patience: timedelta = timedelta(minutes=10)
     answer_within: timedelta = timedelta(seconds=60)
     sleep: Callable[[float], None] = time.sleep

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from deploynaut.engine.packages import Build, Package, Previous, Survey, lay_out, removable
 from deploynaut.engine.recipes import Recipe
 from deploynaut.engine.shell import command
@@ -11,8 +13,15 @@ from deploynaut.engine.steps.shared import fill, links, links_there
 
 
 def package_of(context: StepContext) -> Package:
-    """The package of the commit. Raises StepFailed when it is not the one that was approved or tested before."""
+    """The package of the commit: the very one that was tested before, from the store, else made now.
+
+    Raises StepFailed when what was made now is not the one that was tested.
+    """
     context.mirror.keep(context.commit, name=context.label)
+    tested = context.packages.find(context.digest) if context.digest else None
+    if tested is not None:
+        context.log(f"package {tested.digest[:12]} is in the store, as it was tested; nothing is built")
+        return replace(tested, commit=context.commit, tree=context.mirror.tree(context.commit))
     package = context.packages.get(
         mirror=context.mirror,
         commit=context.commit,
@@ -23,7 +32,8 @@ def package_of(context: StepContext) -> Package:
     if context.digest and package.digest != context.digest:
         raise StepFailed(
             f"The package of {context.commit[:12]} came out different from the one that was tested "
-            f"({package.digest[:12]}, not {context.digest[:12]}). Release it to UAT again."
+            f"({package.digest[:12]}, not {context.digest[:12]}), which is not in the store any more. "
+            "Release it to UAT again."
         )
     return package
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deploynaut.engine.connections.base import CommandFailed
+from deploynaut.engine.databases import sessions
 from deploynaut.engine.pipeline import Mark
 from deploynaut.engine.shell import command
 from deploynaut.engine.steps import screen
@@ -53,7 +54,8 @@ def _migrate(context: StepContext) -> bool:
         raise StepFailed("The migration was cut off; half of it may have been done, so it is not repeated.")
     context.mark(Mark.MIGRATING)
     host = context.once
-    migrate = command(*words).in_directory(f"releases/{context.number}").with_environment(PYTHONDONTWRITEBYTECODE="1")
+    named = {"PYTHONDONTWRITEBYTECODE": "1", sessions.NAME: context.label}
+    migrate = command(*words).in_directory(f"releases/{context.number}").with_environment(**named)
     context.log(f"{host.name}: {command(*words)}")
     try:
         with Lines(context.log) as lines:

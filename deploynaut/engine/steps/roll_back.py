@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from deploynaut.engine.connections.base import Fenced, StillRunning
+from deploynaut.engine.databases.sessions import end_sessions
 from deploynaut.engine.packages import remove
 from deploynaut.engine.pipeline import Mark
 from deploynaut.engine.steps import screen
@@ -62,6 +63,8 @@ def _undo(context: StepContext, until: datetime) -> StepResult:
         on_all(context.targets, lambda host: _leave(context, host), what="What runs there could not be ended")
         return StepResult("nothing to put back", {"database": "untouched", "safety": None})
     everywhere(context, context.targets, _end_work, what="What runs there could not be ended", until=until)
+    if Mark.MIGRATING in context.marks:
+        patiently(context, context.once, lambda: _end_sessions(context), until=until)
     if context.marks & TOUCHED:
         return _put_site_back(context, until)
     summary = _open_untouched_site(context, until)
@@ -88,6 +91,11 @@ def _end_work(host: TargetHost) -> None:
     # A migration that was cut off must be gone before data are put back: it would write into them.
     host.connection.take_over()
     host.connection.stop_work()
+
+
+def _end_sessions(context: StepContext) -> None:
+    if left := end_sessions(context.once.connection, run=context.label):
+        context.log(f"{context.once.name}: the migration had left processes outside its group; they are ended: {left}")
 
 
 def _after(context: StepContext, failure: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from urllib.parse import urljoin
 
-from deploynaut.engine.smoke_tests import Answer, HttpTransport, NoAnswer, SmokeTest
+from deploynaut.engine.smoke_tests import ALL, Answer, HttpTransport, NoAnswer, SmokeTest
 from deploynaut.engine.smoke_tests.values import SCREEN_HEADER
 from deploynaut.engine.steps.base import StepContext, StepFailed, TargetHost
 from deploynaut.engine.steps.hosts import everywhere, pause
@@ -88,6 +88,6 @@ def _ask(context: StepContext, host: TargetHost, path: str) -> Answer | NoAnswer
     # A host asked by its own address rarely has a certificate for it, and nothing secret is asked or told.
     question = SmokeTest(name=host.name, url=urljoin(host.address, path), within=WITHIN, verify_tls=False)
     try:
-        return HttpTransport(allow_private=True).get(question, guard=context.guard)
+        return HttpTransport(allowed=ALL).get(question, guard=context.guard)
     except NoAnswer as error:
         return error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deploynaut.engine.connections.base import Fenced
-from deploynaut.engine.smoke_tests import Finding, HttpTransport, SmokeTest, Verdict, run_all, verdict
+from deploynaut.engine.smoke_tests import Allowed, Finding, HttpTransport, SmokeTest, Verdict, run_all, verdict
 from deploynaut.engine.steps import screen
 from deploynaut.engine.steps.base import OnInterrupt, StepContext, StepFailed, StepResult, StepTimedOut, Stopped
 from deploynaut.engine.steps.cleanup import clean_up_old_releases
@@ -42,7 +42,7 @@ class SmokeTests:
 
 def measure(context: StepContext) -> list[Finding]:
     """What the site answers now."""
-    transport = HttpTransport(allow_private=context.allow_private)
+    transport = HttpTransport(allowed=Allowed.of(context.hosts))
 
     def rest(seconds: float) -> None:
         pause(context, seconds)

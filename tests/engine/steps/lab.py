@@ -440,6 +440,7 @@ class Deployment:
             screen_was_up=environment.screen_was_up,
             code_only=self.state.code_only,
             aborted=bool(self.state.abort_by),
+            hosts=frozenset({"127.0.0.1"}),
             way_back=step.back,
             sleep=environment.clock.sleep,
         )
