@@ -9,11 +9,13 @@ from itertools import count
 from deploynaut.accounts.models import Grant, User
 from deploynaut.accounts.roles import Role
 from deploynaut.deployments.models import Deployment
+from deploynaut.deployments.promotion import promoted
 from deploynaut.engine.pipeline import Claimed, Event, Mark, TaskFailed, TaskSucceeded
 from deploynaut.instances.models import BranchCommit, Commit, Environment, Instance, KeyPair, Ref, Target
 from deploynaut.instances.revisions import By, Revision
 from deploynaut.runs.log_text import stamped
 from deploynaut.runs.models import LogChunk, Run, StepFacts
+from deploynaut.runs.runner import open_gate
 
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 PASSWORD = "four calm otters swim"
@@ -144,6 +146,15 @@ class Story:
         """The run, fresh."""
         return Run.objects.get(pk=self.deployment.run_id)
 
+    def later(self, seconds: int = 60) -> datetime:
+        """The clock, moved on."""
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+    def fresh(self) -> Deployment:
+        """The deployment, read again."""
+        return Deployment.objects.get_queryset().for_page().get(pk=self.deployment.pk)
+
     def apply(self, event: Event, *, facts: StepFacts | None = None, seconds: int = 4) -> None:
         """An event, some seconds later."""
         self.now += timedelta(seconds=seconds)
@@ -154,6 +165,8 @@ class Story:
         self.apply(Claimed(), seconds=1)
         step = self.run.state().current
         assert step is not None
+        if step.is_gate:
+            open_gate(self.run, self.run.steps.get(status="waiting"), now=self.now)
         self.log(f"{step.kind} begins")
         return step.kind
 
@@ -185,8 +198,10 @@ def make_deployment(
     branch: str = "main",
 ) -> Deployment:
     """A deployment at: queued, prepare, backup, release, smoke_tests (running each), succeeded, failed, rolled back,
-    rollback failed, aborted."""
+    rollback failed, aborted; on production also approval, confirm, rollback_window (waiting each)."""
     environment = environment or make_environment()
+    if environment.production:
+        return _make_production(environment, at=at, by=by, commit=commit, now=now)
     instance = environment.instance
     by = by or make_user("Rob", *_unless(instance, Role.TECHNICAL_STAFF), instance=instance)
     commit = commit or Commit.objects.filter(instance=instance).first() or make_commit(instance)
@@ -196,8 +211,58 @@ def make_deployment(
     return Deployment.objects.get_queryset().for_page().get(pk=deployment.pk)
 
 
-def _unless(instance: Instance, role: Role) -> tuple[Role, ...]:
-    there = Grant.objects.filter(user__email="rob@acme.example", instance_id=instance.pk, role=role).exists()
+def _make_production(
+    prod: Environment, *, at: str, by: User | None, commit: Commit | None, now: datetime
+) -> Deployment:
+    """A production release: its people are there, its commit has passed uat."""
+    instance = prod.instance
+    by = by or make_user("Rob", *_unless(instance, Role.TECHNICAL_STAFF), instance=instance)
+    for name, role in (("Mia", Role.DEPLOYMENT_MANAGER), ("Olga", Role.OPS)):
+        make_user(name, *_unless(instance, role, name), instance=instance)
+    commit = commit or Commit.objects.filter(instance=instance).first() or make_commit(instance)
+    uat = instance.environments.filter(name="uat").first() or make_environment(instance)
+    if promoted(prod, commit.hex) is None:
+        make_deployment(uat, at="succeeded", by=by, commit=commit, now=now - timedelta(hours=2))
+    revision = Revision(commit=commit.hex, by=By.RELEASE)
+    deployment = Deployment.objects.begin(environment=prod, by=by, revision=revision, now=now)
+    _to_production(Story(deployment, now), at)
+    return Deployment.objects.get_queryset().for_page().get(pk=deployment.pk)
+
+
+def _to_production(story: Story, at: str) -> None:
+    """Through the gates with Mia's approval and Rob's Deploy, then as far as asked."""
+    if at == "queued":
+        return
+    story.begin_step()
+    if at == "approval":
+        return
+    deployment = story.fresh()
+    if at == "aborted":
+        deployment.abort(by=deployment.initiator, now=story.later())
+        return
+    deployment.approve(by=make_user("Mia"), plan_hash=deployment.plan_hash, now=story.later())
+    story.begin_step()
+    if at == "confirm":
+        return
+    story.fresh().start(by=deployment.initiator, plan_hash=deployment.plan_hash, now=story.later())
+    _to_window(story, at)
+
+
+def _to_window(story: Story, at: str) -> None:
+    if at not in ("rollback_window", "succeeded"):
+        _to(story, at)
+        return
+    marks = {"backup": Mark.SAVED, "release": Mark.OPEN}
+    for kind in ("prepare", "backup", "release", "smoke_tests"):
+        story.do(mark=marks.get(kind))
+    story.begin_step()
+    if at == "succeeded":
+        story.fresh().dismiss(by=story.deployment.initiator, now=story.later())
+
+
+def _unless(instance: Instance, role: Role, name: str = "Rob") -> tuple[Role, ...]:
+    email = f"{name.lower()}@acme.example"
+    there = Grant.objects.filter(user__email=email, instance_id=instance.pk, role=role).exists()
     return () if there else (role,)
 
 

@@ -9,14 +9,20 @@ from django.db import models, transaction
 from django.urls import reverse
 
 from deploynaut.accounts import audit
-from deploynaut.accounts.models import User
+from deploynaut.accounts.models import AuditEntry, User
 from deploynaut.accounts.rights import require
 from deploynaut.accounts.roles import Right
+from deploynaut.deployments import gates, withdrawal
+from deploynaut.deployments.approval import Answer, Asked, asked, asked_now
+from deploynaut.deployments.bars import Bar
 from deploynaut.deployments.managers import DeploymentManager
-from deploynaut.engine.pipeline import AbortAsked, Event, PipelineSpec, Status, parse
+from deploynaut.deployments.plan import Plan
+from deploynaut.engine.pipeline import AbortAsked, NotAllowed, PipelineSpec, Status, parse
 from deploynaut.engine.recipes import Recipe, make
 from deploynaut.instances.models import Environment, Target
 from deploynaut.runs.models import Run
+
+__all__ = ["Answer", "Asked", "Bar", "Deployment"]
 
 
 class Deployment(models.Model):
@@ -25,7 +31,9 @@ class Deployment(models.Model):
     `commit` is what is deployed, whatever its branch or tag (`chosen_by`, `chosen_name`) does later. `pipeline`,
     `recipe`, `recipe_options` and `targets` are frozen when it begins: edits apply to the next one. `back_to`: the
     known good release it would go back to. `digest`: of the content laid out. `outcome`: one sentence for people.
-    `actors`: who aborted it or asked for the way back.
+    `actors`: who aborted it or asked for the way back. `promoted_from`: the deployment to UAT that it comes from.
+    `attended_by`: who took over from the initiator. `round`: of asking for approval; a void one begins the next.
+    `excused`: a failing test was excused by name. `override`, `break_glass`: reasons, empty when neither was done.
     """
 
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="deployments")
@@ -45,6 +53,18 @@ class Deployment(models.Model):
     digest = models.CharField(max_length=64, blank=True)
     outcome = models.TextField(blank=True)
     actors = models.ManyToManyField(User, related_name="+")
+    promoted_from = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="promotions")
+    stored_plan = models.JSONField(default=dict)
+    plan_hash = models.CharField(max_length=64, blank=True)
+    round = models.PositiveSmallIntegerField(default=1)
+    attended_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    scheduled_for = models.DateTimeField(null=True)
+    override = models.TextField(blank=True)
+    break_glass = models.TextField(blank=True)
+    excused = models.BooleanField(default=False)
+    withdrawn_at = models.DateTimeField(null=True)
+    withdrawn_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    withdrawn_reason = models.TextField(blank=True)
 
     objects = DeploymentManager()
 
@@ -84,30 +104,105 @@ class Deployment(models.Model):
         """The frozen recipe."""
         return make(self.recipe, self.recipe_options)
 
+    @property
+    def plan(self) -> Plan:
+        """What would be done, and what an approval is for."""
+        return Plan.read(self.stored_plan)
+
+    @property
+    def answer(self) -> Answer | None:
+        """The answer that stands; None when nobody has answered, or it is void."""
+        return self.answers.filter(void_at__isnull=True).select_related("by").first()
+
+    @property
+    def approver(self) -> User | None:
+        """Who approved the plan that stands."""
+        found = self.answer
+        return found.by if found is not None and found.approved else None
+
+    @property
+    def attendant(self) -> User:
+        """Who attends it: the initiator, or whoever took over."""
+        return self.attended_by or self.initiator
+
+    @property
+    def migrated(self) -> bool:
+        """The release ran a migration, so its database cannot stay when the code goes back."""
+        return bool(self.run.facts().get("prepare", {}).get("migration"))
+
+    def is_own(self, user: User) -> bool:
+        """Begun, or attended now, by this person."""
+        return user.pk in (self.initiator_id, self.attended_by_id)
+
+    def asked(self) -> list[User]:
+        """Everybody asked to approve in this round."""
+        return asked(self)
+
+    def asked_now(self) -> list[User]:
+        """The group that was asked last."""
+        return asked_now(self)
+
+    def as_subject(self) -> audit.Subject:
+        """As the audit trail names it."""
+        return audit.Subject("deployment", self.pk, str(self))
+
+    def last_deed(self) -> str:
+        """Who did what to it last, and when: the answer to a click that came too late."""
+        entry = AuditEntry.objects.all().about("deployment", self.pk).filter(result="ok").first()
+        if entry is None:
+            return ""
+        return f"The last thing done: {entry.actor_name}, {entry.action}, {entry.at:%H:%M} UTC on {entry.at:%-d %B}."
+
     # --- verbs -------------------------------------------------------------------------------------------------------
+
+    def approve(self, *, by: User, plan_hash: str, now: datetime) -> None:
+        """Approve the plan with this hash; see `gates.answer`."""
+        gates.answer(self, approved=True, by=by, plan_hash=plan_hash, now=now)
+
+    def reject(self, *, by: User, plan_hash: str, reason: str, now: datetime) -> None:
+        """Reject it, with a reason; see `gates.answer`."""
+        gates.answer(self, approved=False, by=by, plan_hash=plan_hash, reason=reason, now=now)
+
+    def start(self, *, by: User, plan_hash: str, now: datetime) -> None:
+        """The final Deploy; see `gates.start`."""
+        gates.start(self, by=by, plan_hash=plan_hash, now=now)
+
+    def take_over(self, *, by: User, now: datetime) -> None:
+        """Attend it in the initiator's place; see `gates.take_over`."""
+        gates.take_over(self, by=by, now=now)
+
+    def roll_back(self, *, by: User, now: datetime, code_only: bool = False) -> None:
+        """Rollback in the window; see `gates.roll_back`."""
+        gates.roll_back(self, by=by, now=now, code_only=code_only)
+
+    def dismiss(self, *, by: User, now: datetime) -> None:
+        """Close the window; see `gates.dismiss`."""
+        gates.dismiss(self, by=by, now=now)
+
+    def extend(self, *, by: User, reason: str, now: datetime) -> None:
+        """Keep the window open once more; see `gates.extend`."""
+        gates.extend(self, by=by, reason=reason, now=now)
+
+    def withdraw(self, *, by: User, reason: str, now: datetime) -> Deployment | None:
+        """Take its revision out of promotion; see `withdrawal.withdraw`."""
+        return withdrawal.withdraw(self, by=by, reason=reason, now=now)
 
     def abort(self, *, by: User, now: datetime) -> None:
         """Abort Pipeline: what it leads to depends on the moment (docs/reference/statuses.md).
 
         Raises NotAllowed: no right, or it has ended.
         """
-        where = self.environment
-        own = by.pk == self.initiator_id
+        where, own = self.environment, self.is_own(by)
         require(by, Right.ABORT, instance=where.instance_id, environment=where.pk, own=own, place=where.place)
-        self._act("aborted", AbortAsked(by=by.name), by=by, now=now)
-
-    def _act(self, action: str, event: Event, *, by: User, now: datetime) -> None:
-        """Take the event and write who caused it, in one transaction; then a worker looks."""
         with transaction.atomic():
-            before = self.run.status
-            self.actors.add(by)
-            self.run.apply(event, now=now)
-            audit.record(
-                action,
-                actor=by,
-                subject=audit.Subject("deployment", self.pk, str(self)),
-                before={"status": before},
-                after={"status": self.run.status},
-                now=now,
-            )
-            self.run.wake()
+            fresh = type(self).objects.locked(self.pk)
+            if fresh.status.ended:
+                raise NotAllowed(f"{fresh} has ended: {fresh.status}. {fresh.last_deed()}")
+            before = fresh.run.status
+            fresh.actors.add(by)
+            fresh.run.apply(AbortAsked(by=by.name), now=now)
+            what = {"before": {"status": before}, "after": {"status": fresh.run.status}}
+            audit.record("aborted", actor=by, subject=fresh.as_subject(), now=now, **what)
+            fresh.run.wake()
+        self.refresh_from_db()
+        self.run.refresh_from_db()

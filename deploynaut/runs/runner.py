@@ -113,10 +113,7 @@ class Mover:
     def _at_gate(self, step: StepRun) -> bool:
         """Give the gate its times, and tell it when one has come. A row waits: no thread, no slot."""
         subject, now = subjects.of(self.run.kind), self.clock()
-        if step.deadline is None:
-            step.deadline = subject.opens(self.run, step, now=now)
-            step.escalates_at = subject.escalates(self.run, step, now=now)
-            step.save(update_fields=["deadline", "escalates_at"])
+        open_gate(self.run, step, now=now)
         due = step.due(now=now) or subject.objection(self.run, step, now=now)
         if due is not None:
             self._apply(due)
@@ -146,6 +143,15 @@ class Mover:
         subject = subjects.of(self.run.kind)
         watch.within(subject.limit(self.run, step))
         return subject.perform(self.run, step, watch.work(self.session))
+
+
+def open_gate(run: Run, step: StepRun, *, now: datetime) -> None:
+    """Give a gate that has just been reached its times."""
+    if step.deadline is None:
+        subject = subjects.of(run.kind)
+        step.deadline = subject.opens(run, step, now=now)
+        step.escalates_at = subject.escalates(run, step, now=now)
+        step.save(update_fields=["deadline", "escalates_at"])
 
 
 # --- one task --------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from deploynaut.accounts.models import User
 from deploynaut.accounts.rights import NotAllowed, UserRights
 from deploynaut.accounts.roles import Right
-from deploynaut.deployments.managers import NO_APPROVAL_YET
 from deploynaut.deployments.models import Deployment
 from deploynaut.engine.pipeline import Status
 from deploynaut.instances.models import Environment, Instance
@@ -31,8 +30,6 @@ def deploy(user: User, rights: UserRights, environment: Environment, *, ready: b
     refused = _refused(user, rights, right, environment)
     if refused.reason:
         return refused
-    if environment.production:
-        return Ability(f"{NO_APPROVAL_YET}.")
     if not ready:
         return Ability("No target is set up yet.")
     return Ability()

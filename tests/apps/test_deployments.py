@@ -11,8 +11,9 @@ from django.db import IntegrityError, connection, transaction
 from deploynaut.accounts.models import AuditEntry
 from deploynaut.accounts.rights import NotAllowed
 from deploynaut.accounts.roles import Role
-from deploynaut.deployments.managers import NO_APPROVAL_YET, AlreadyOpen, CannotBegin
+from deploynaut.deployments.managers import AlreadyOpen, CannotBegin
 from deploynaut.deployments.models import Deployment
+from deploynaut.deployments.promotion import NotPromoted
 from deploynaut.deployments.subject import DeploymentSubject
 from deploynaut.engine.pipeline import Mark, Status, TaskFailed, TaskSucceeded
 from deploynaut.engine.repository import BadRevision
@@ -56,13 +57,13 @@ def test_who_may_not_release_begins_nothing(role: Role | None) -> None:
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_production_is_refused_for_everybody_until_there_is_approval(role: Role) -> None:
+def test_production_that_nothing_was_made_ready_for_is_refused_for_everybody(role: Role) -> None:
     environment = make_environment(name="prod", kind=Kind.PRODUCTION)
     person = make_user("Sam", role, instance=environment.instance)
-    with pytest.raises((CannotBegin, NotAllowed)) as refused:
+    with pytest.raises((CannotBegin, NotAllowed, NotPromoted)) as refused:
         Deployment.objects.begin(environment=environment, by=person, revision=revision(environment), now=NOW)
     if isinstance(refused.value, CannotBegin):
-        assert NO_APPROVAL_YET in str(refused.value)
+        assert "could approve" in str(refused.value) or "has never been released" in str(refused.value)
     assert not Deployment.objects.exists()
 
 

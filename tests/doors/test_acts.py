@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from deploynaut.accounts.roles import Role
-from deploynaut.deployments.managers import NO_APPROVAL_YET
 from deploynaut.deployments.models import Deployment
 from deploynaut.instances.models import Commit, Environment
 from deploynaut.runs.models import Run
@@ -41,10 +40,10 @@ def test_an_earlier_release_or_a_commit_id_is_released(world: World, test_site: 
 
 
 @pytest.mark.parametrize("name", ["Rob", "Mia", "Ida"])
-def test_nobody_begins_on_production_yet(world: World, name: str) -> None:
+def test_nobody_begins_on_production_what_has_not_passed_uat(world: World, name: str) -> None:
     answer = world.browser(name).post(RELEASE.format("prod"), {"by": "branch", "branch": "main"})
     assert answer.status_code == 409
-    assert NO_APPROVAL_YET in answer.content.decode()
+    assert "never been released to uat" in answer.content.decode()
     assert not Deployment.objects.filter(environment=world.prod).exists()
 
 

@@ -10,7 +10,6 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from deploynaut.accounts.roles import Role
-from deploynaut.deployments.managers import NO_APPROVAL_YET
 from tests.builders import make_branch, make_commit, make_deployment, make_environment, make_instance, make_user
 from tests.doors.world import PEOPLE, World, log_in
 
@@ -175,13 +174,6 @@ def test_the_deployment_offers_abort_and_its_logs(world: World) -> None:
 
 
 # --- what may not be pressed says why --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["Rob", "Mia", "Ida"])
-def test_production_says_that_it_needs_approval(world: World, name: str) -> None:
-    page = world.browser(name).get("/instances/acme/prod/release/").content.decode()
-    assert NO_APPROVAL_YET in page
-    assert re.search(r'<button type="submit" class="btn main" disabled aria-describedby="why-begin">', page)
 
 
 def test_can_you_deploy_names_whom_to_ask(world: World) -> None:

@@ -4,28 +4,29 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('runs', '0001_initial'),
+        ("runs", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='run',
-            name='not_before',
+            model_name="run",
+            name="not_before",
             field=models.DateTimeField(null=True),
         ),
         migrations.AddField(
-            model_name='steprun',
-            name='escalates_at',
+            model_name="steprun",
+            name="escalates_at",
             field=models.DateTimeField(null=True),
         ),
         migrations.AddIndex(
-            model_name='steprun',
-            index=models.Index(condition=models.Q(('status', 'waiting')), fields=['deadline'], name='gate_ends'),
+            model_name="steprun",
+            index=models.Index(condition=models.Q(("status", "waiting")), fields=["deadline"], name="gate_ends"),
         ),
         migrations.AddIndex(
-            model_name='steprun',
-            index=models.Index(condition=models.Q(('status', 'waiting')), fields=['escalates_at'], name='gate_escalates'),
+            model_name="steprun",
+            index=models.Index(
+                condition=models.Q(("status", "waiting")), fields=["escalates_at"], name="gate_escalates"
+            ),
         ),
     ]

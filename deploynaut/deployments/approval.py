@@ -1,0 +1,165 @@
+"""Approval: who is asked and when, who may answer, and the answers.
+
+Groups are asked one after the other, the first again after the last. An answer is for one plan, told by its hash, and
+for one deployment: a partial unique index keeps a second one out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, ClassVar
+
+from django.conf import settings
+from django.db import models
+
+from deploynaut.accounts.models import Grant, User
+from deploynaut.accounts.rights import NotAllowed, require, who_are, who_may
+from deploynaut.accounts.roles import RIGHTS, Right, Role
+from deploynaut.accounts.same_person import same_person
+from deploynaut.instances.models import Environment
+
+if TYPE_CHECKING:
+    from deploynaut.deployments.models import Deployment
+
+ROLES = {"deployment-managers": Role.DEPLOYMENT_MANAGER, "instance-managers": Role.INSTANCE_MANAGER}
+"""The words of `ask` that stand for everybody with a role."""
+SETTLES_AFTER = timedelta(hours=24)
+"""A right to approve that the initiator gave less than this ago does not count for that initiator's release."""
+
+
+class Asked(models.Model):
+    """Somebody was asked to approve: in which round (a void approval begins a new one) and with which group."""
+
+    deployment = models.ForeignKey("deployments.Deployment", on_delete=models.CASCADE, related_name="requests")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    round = models.PositiveSmallIntegerField()
+    group = models.PositiveSmallIntegerField()
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.user} was asked about {self.deployment}"
+
+
+class Answer(models.Model):
+    """Approved or rejected: by whom, for which plan. `void_at`: what was approved has changed since."""
+
+    deployment = models.ForeignKey("deployments.Deployment", on_delete=models.CASCADE, related_name="answers")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    approved = models.BooleanField()
+    plan_hash = models.CharField(max_length=64)
+    reason = models.TextField(blank=True)
+    at = models.DateTimeField()
+    void_at = models.DateTimeField(null=True)
+    void_reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["deployment"], condition=models.Q(void_at__isnull=True), name="one_answer_a_deployment"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.by} {'approved' if self.approved else 'rejected'} {self.deployment}"
+
+
+class OnesOwn(NotAllowed):
+    """Nobody approves their own release, by no role and with no second account."""
+
+    def _words(self) -> str:
+        return f"You may not approve or reject your own release to {self.place}: somebody else has to look at it."
+
+
+class TooNew(NotAllowed):
+    """The right to approve was given by the initiator a short time ago."""
+
+    def _words(self) -> str:
+        return (
+            f"You may not approve this release to {self.place} yet: whoever began it gave you that right less than "
+            f"24 hours ago. Somebody else has to look at it."
+        )
+
+
+def require_answer(by: User, deployment: Deployment, *, now: datetime) -> None:
+    """The right to approve or reject this deployment. Raises NotAllowed, OnesOwn, TooNew."""
+    where = deployment.environment
+    require(by, Right.APPROVE, instance=where.instance_id, environment=where.pk, place=where.place)
+    facts = {"instance": where.instance_id, "environment": where.pk, "place": where.place}
+    if same_person(by, deployment.initiator):
+        raise OnesOwn(by, Right.APPROVE, **facts)
+    if not _settled(by, deployment, now=now):
+        raise TooNew(by, Right.APPROVE, **facts)
+
+
+def may_answer(by: User, deployment: Deployment, *, now: datetime) -> str:
+    """Why this person may not approve or reject it; empty when they may."""
+    try:
+        require_answer(by, deployment, now=now)
+    except NotAllowed as refusal:
+        return str(refusal)
+    return ""
+
+
+def _settled(by: User, deployment: Deployment, *, now: datetime) -> bool:
+    """Some right to approve here is old enough, or was not given by the initiator."""
+    where = deployment.environment
+    roles = [role for role in Role if Right.APPROVE in RIGHTS[role]]
+    grants = Grant.objects.filter(user=by, role__in=roles, instance_id=where.instance_id)
+    grants = grants.filter(models.Q(environment_id=None) | models.Q(environment_id=where.pk))
+    fresh = models.Q(given_by=deployment.initiator_id, given_at__gt=now - SETTLES_AFTER)
+    return grants.exclude(fresh).exists()
+
+
+def approvers(environment: Environment, *, without: User) -> list[User]:
+    """Who could approve a release that `without` begins here, whoever is asked."""
+    people = who_may(Right.APPROVE, instance=environment.instance_id, environment=environment.pk)
+    return [user for user in people if not same_person(user, without)]
+
+
+def members(name: str, environment: Environment) -> Iterable[User]:
+    """The people that one entry of `ask` stands for: a role, or the address of a user."""
+    role = ROLES.get(name)
+    if role is not None:
+        return who_are(role, instance=environment.instance_id, environment=environment.pk)
+    return User.objects.filter(email=name.strip().lower(), is_active=True)
+
+
+def ask_next(deployment: Deployment, *, now: datetime) -> datetime | None:
+    """Ask the next group of the pipeline's `ask`; returns when the one after it is due, None when there is no other.
+
+    A group in which nobody may answer is passed over; when nobody in any group may, everybody who may is asked.
+    """
+    gate = deployment.spec().settings("approval")
+    groups = [_who_may_answer(group, deployment, now=now) for group in gate.ask]
+    filled = [(index, people) for index, people in enumerate(groups) if people]
+    everybody = approvers(deployment.environment, without=deployment.initiator)
+    filled = filled or [(0, [one for one in everybody if not may_answer(one, deployment, now=now)])]
+    last = deployment.requests.filter(round=deployment.round).last()
+    later = [one for one in filled if last is not None and one[0] > last.group]
+    index, people = later[0] if later else filled[0]
+    Asked.objects.bulk_create(
+        Asked(deployment=deployment, user=user, round=deployment.round, group=index, at=now) for user in people
+    )
+    return now + gate.escalate_after
+
+
+def _who_may_answer(group: Iterable[str], deployment: Deployment, *, now: datetime) -> list[User]:
+    found = {user.pk: user for name in group for user in members(name, deployment.environment)}
+    return [user for user in found.values() if not may_answer(user, deployment, now=now)]
+
+
+def asked(deployment: Deployment) -> list[User]:
+    """Everybody asked in this round, each once, in the order of asking."""
+    rows = deployment.requests.filter(round=deployment.round).select_related("user")
+    return list({row.user_id: row.user for row in rows}.values())
+
+
+def asked_now(deployment: Deployment) -> list[User]:
+    """Those who were asked last: the group whose turn it is."""
+    rows = list(deployment.requests.filter(round=deployment.round).select_related("user"))
+    return [row.user for row in rows if row.at == rows[-1].at]
