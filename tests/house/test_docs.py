@@ -41,7 +41,7 @@ def management_commands() -> set[str]:
         ("recipes.md", set(RECIPES)),
         ("settings.md", environment_variables()),
         ("commands.md", management_commands() | {"./run", "./test"}),
-        ("pipeline.md", set(spec._File.model_fields)),
+        ("pipeline.md", set(spec.File.model_fields)),
     ],
 )
 def test_every_name_has_its_heading_and_every_heading_its_name(page: str, names: set[str]) -> None:

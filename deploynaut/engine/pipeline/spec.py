@@ -7,133 +7,25 @@ steps that protect a site are always there, in their order.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import timedelta
-from typing import Annotated, Any
+from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from deploynaut.engine.pipeline.reading import SpecError, load, place, plain, words
+from deploynaut.engine.pipeline.parts import FORWARD, KINDS, PRODUCTION, File, OnFailure, Part, TestSpec, Text
+from deploynaut.engine.pipeline.reading import Document, SpecError, load
+from deploynaut.engine.pipeline.rules import Named, Place, broken
+from deploynaut.engine.pipeline.values import duration, written
 
-FORWARD = ("backup", "release", "smoke_tests")
-PRODUCTION = ("approval", "confirm", "prepare", "backup", "release", "smoke_tests", "rollback_window")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def duration(value: object) -> timedelta:
-    """`90s`, `10m`, `2h` or `7d` as a time span. Raises ValueError for anything else."""
-    if isinstance(value, timedelta):
-        return value
-    found = re.fullmatch(r"(\d{1,6})([smhd])", str(value))
-    if not found or int(found[1]) == 0:
-        raise ValueError(f"{value!r} is not a time; write a number with a unit, such as 90s, 10m, 2h or 7d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+__all__ = [
+    "FORWARD", "KINDS", "PRODUCTION", "File", "OnFailure", "PipelineSpec", "TestSpec", "Text", "duration", "parse",
+    "written",
+]  # fmt: skip
 
 
-Duration = Annotated[timedelta, BeforeValidator(duration)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Approval(_Part):
-    """The approval gate: groups asked one after the other, and how long they have."""
-
-    ask: tuple[tuple[str, ...], ...] = (("deployment-managers",), ("instance-managers",))
-    escalate_after: Duration = timedelta(hours=2)
-    expires_after: Duration = timedelta(days=7)
-
-
-class Confirm(_Part):
-    """The initiator's final Deploy."""
-
-    expires_after: Duration = timedelta(days=1)
-
-
-class RollbackWindow(_Part):
-    """The time in which one click undoes everything."""
-
-    lasts: Duration = timedelta(hours=1)
-
-
-class Prepare(_Part):
-    """Everything that can be done before the outage."""
-
-    timeout: Duration = timedelta(minutes=30)
-
-
-class Backup(_Part):
-    """Maintenance screen up, data saved."""
-
-    assets: bool = False
-    timeout: Duration = timedelta(hours=1)
-
-
-class Release(_Part):
-    """Migrate, switch, verify, screen down."""
-
-    timeout: Duration = timedelta(hours=1)
-
-
-class SmokeTests(_Part):
-    """How often each test is tried."""
-
-    attempts: int = Field(default=3, ge=1, le=20)
-    delay: Duration = timedelta(seconds=10)
-    timeout: Duration = timedelta(minutes=30)
-
-
-KINDS: dict[str, type[_Part]] = {
-    "approval": Approval,
-    "confirm": Confirm,
-    "prepare": Prepare,
-    "backup": Backup,
-    "release": Release,
-    "smoke_tests": SmokeTests,
-    "rollback_window": RollbackWindow,
-}
-
-
-def _web_address(value: object) -> str:
-    if not re.fullmatch(r"https?://[^\s]{1,2000}", str(value)):
-        raise ValueError(f"{str(value)[:80]!r} is not a web address; write http://… or https://…")
-    return str(value)
-
-
-class TestSpec(_Part):
-    """One smoke test: a URL and the answer that is expected of it."""
-
-    __test__ = False
-
-    url: Annotated[str, BeforeValidator(_web_address)]
-    status: int = Field(default=200, ge=100, le=599)
-    contains: str = ""
-    lacks: str = ""
-    within: Duration = timedelta(seconds=20)
-    redirect: str = ""
-    may_be_broken: bool = False
-    verify_tls: bool = True
-
-
-class OnFailure(_Part):
-    """What the way back leaves out; on test and UAT alone."""
-
-    database: str = Field(default="restore", pattern="^(restore|keep)$")
-
-
-class _File(_Part):
-    description: str = ""
-    promote_from: str = ""
-    steps: tuple[dict[str, Any] | str, ...] = ()
-    smoke_tests: dict[str, TestSpec] = Field(default_factory=dict)
-    keep_releases: int = Field(default=5, ge=2, le=50)
-    notify: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    on_failure: OnFailure = OnFailure()
-
-
-class PipelineSpec(_Part):
-    """A pipeline that can be run: every step with its settings, in order."""
+class PipelineSpec(Part):
+    """A pipeline that can be run: every step with its settings, in order. `named`: the steps that the file writes."""
 
     description: str
     promote_from: str
@@ -141,7 +33,9 @@ class PipelineSpec(_Part):
     smoke_tests: Mapping[str, TestSpec]
     keep_releases: int
     notify: Mapping[str, tuple[str, ...]]
+    messages: Mapping[str, Text]
     on_failure: OnFailure
+    named: frozenset[str] = frozenset()
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -153,92 +47,137 @@ class PipelineSpec(_Part):
         return dict(self.steps).get(kind) or KINDS[kind]()
 
 
-def parse(text: str, *, production: bool, name: str = "pipeline.yml") -> PipelineSpec:
+def parse(
+    text: str,
+    *,
+    production: bool,
+    name: str = "pipeline.yml",
+    may_approve: Callable[[str], bool] | None = None,
+    approvers: Callable[[str], Collection[object]] | None = None,
+    hosts: frozenset[str] | None = None,
+) -> PipelineSpec:
     """The pipeline written in `text`.
 
-    Raises SpecError with every problem found, each with its place in the file.
+    What is given of the environment is checked too: who `may_approve` and which people (`approvers`) an entry of `ask`
+    stands for, the `hosts` that smoke tests may ask. Raises SpecError with every problem found, each with its place.
     """
-    data = load(text, name)
-    try:
-        file = _File.model_validate(plain(data))
-    except ValidationError as error:
-        raise SpecError([f"{place(data, e['loc'], name)}: {words(e)}" for e in error.errors()]) from None
-    return _complete(file, _steps(file, data, name), data, production=production, name=name)
-
-
-def _steps(file: _File, data: Any, name: str) -> dict[str, Any]:
-    """The steps named by the file, by kind; each at most once."""
-    found: dict[str, Any] = {}
+    document = load(text, name)
+    order = PRODUCTION if production else ("prepare", *FORWARD)
+    here = Place(production=production, order=order, may_approve=may_approve, approvers=approvers, hosts=hosts)
     problems: list[str] = []
-    for index, item in enumerate(file.steps):
-        where = place(data, ("steps", index), name)
+    file = _file(document, problems)
+    named = _steps(document, problems)
+    if file is not None:
+        problems += broken(file, named, document, here)
+    if problems or file is None:
+        raise SpecError(_by_line(problems))
+    return _whole(file, named, here)
+
+
+def _whole(file: File, named: dict[str, Named], here: Place) -> PipelineSpec:
+    given = {kind: step.settings for kind, step in named.items()}
+    return PipelineSpec(
+        description=file.description,
+        promote_from=file.promote_from or ("uat" if here.production else ""),
+        steps=tuple((kind, given.get(kind) or KINDS[kind]()) for kind in here.order),
+        smoke_tests=file.smoke_tests,
+        keep_releases=file.keep_releases,
+        notify={str(event): to for event, to in file.notify.items()},
+        messages={str(event): text for event, text in file.messages.items()},
+        on_failure=file.on_failure,
+        named=frozenset(named),
+    )
+
+
+def _file(document: Document, problems: list[str]) -> File | None:
+    try:
+        return File.model_validate(_tuples(document.value))
+    except ValidationError as error:
+        problems += [_told(document, e["loc"], e) for e in error.errors()]
+    return None
+
+
+def _steps(document: Document, problems: list[str]) -> dict[str, Named]:
+    """The steps named by the file, by kind; each at most once."""
+    found: dict[str, Named] = {}
+    items = document.value.get("steps")
+    for index, item in enumerate(items if isinstance(items, list) else ()):
         try:
             kind, settings = _step(item)
             if kind in found:
                 raise ValueError(f"{kind} is there twice")
-            found[kind] = KINDS[kind].model_validate(settings or {})
+            where = ("steps", index, kind)
+            found[kind] = Named(KINDS[kind].model_validate(_tuples(settings or {})), where)
         except ValidationError as error:
-            inner = ("steps", index, _kind(item))
-            problems += [f"{place(data, (*inner, *e['loc']), name)}: {words(e)}" for e in error.errors()]
+            problems += [_told(document, (*where, *e["loc"]), e) for e in error.errors()]
         except ValueError as error:
-            problems.append(f"{where}: {error}")
-    if problems:
-        raise SpecError(problems)
+            problems.append(f"{document.place('steps', index)}: {error}")
     return found
 
 
-def _kind(item: Any) -> str:
-    return item if isinstance(item, str) else str(next(iter(item), ""))
-
-
 def _step(item: Any) -> tuple[str, Any]:
-    kind, settings = (item, {}) if isinstance(item, str) else (_kind(item), next(iter(item.values()), None))
+    if not isinstance(item, str | dict):
+        raise ValueError("a step is one name with its settings, such as `- backup: {assets: true}`")
+    kind, settings = (item, {}) if isinstance(item, str) else next(iter(item.items()), ("", None))
     if isinstance(item, dict) and len(item) != 1:
         raise ValueError("a step is one name with its settings, such as `- backup: {assets: true}`")
     if kind not in KINDS:
-        raise ValueError(f"there is no step {kind!r}; known are {', '.join(KINDS)}")
+        raise ValueError(f"there is no step {kind[:60]!r}; known are {', '.join(KINDS)}")
     if settings is not None and not isinstance(settings, dict):
         raise ValueError(f"{kind} cannot be switched off or given one word; its settings are a list of keys")
     return kind, settings
 
 
-def _complete(file: _File, named: dict[str, Any], data: Any, *, production: bool, name: str) -> PipelineSpec:
-    order = PRODUCTION if production else ("prepare", *FORWARD)
-    problems = [*_order_problems(named, order, data, name), *_rule_problems(file, named, data, production, name)]
-    if problems:
-        raise SpecError(problems)
-    return PipelineSpec(
-        description=file.description,
-        promote_from=file.promote_from or ("uat" if production else ""),
-        steps=tuple((kind, named.get(kind) or KINDS[kind]()) for kind in order),
-        smoke_tests=file.smoke_tests,
-        keep_releases=file.keep_releases,
-        notify=file.notify,
-        on_failure=file.on_failure,
-    )
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-def _order_problems(named: dict[str, Any], order: tuple[str, ...], data: Any, name: str) -> list[str]:
-    where = place(data, ("steps",), name)
-    foreign = [f"{where}: {kind} is a step of production environments" for kind in named if kind not in order]
-    wanted = [kind for kind in order if kind in named]
-    if foreign or list(named) == wanted:
-        return foreign
-    return [f"{where}: the steps have a fixed order here: {', '.join(wanted)}"]
+# --- what pydantic found wrong, for people ---
+
+_WORDS = {
+    "missing": "is missing",
+    "int_type": "should be a whole number",
+    "bool_type": "should be true or false",
+    "string_type": "should be text; put it in quotes",
+    "tuple_type": "should be a list",
+    "dict_type": "should be a list of keys",
+    "model_type": "should be a list of keys",
+}
 
 
-def _rule_problems(file: _File, named: dict[str, Any], data: Any, production: bool, name: str) -> list[str]:
-    problems = []
-    approval = named.get("approval")
-    if approval is not None and not _asks_somebody(approval.ask):
-        problems.append(f"{place(data, ('steps',), name)}: approval: `ask` names nobody in one of its groups")
-    if production and file.on_failure.database == "keep":
-        where = place(data, ("on_failure", "database"), name)
-        problems.append(f"{where}: on production the database goes back with the code")
-    if not production and file.promote_from:
-        problems.append(f"{place(data, ('promote_from',), name)}: only production environments promote")
-    return problems
+def _told(document: Document, location: tuple[Any, ...], error: Any) -> str:
+    location = tuple(part for part in location if part != "[key]")
+    words = _unknown(location) if error["type"] == "extra_forbidden" else _WORDS.get(error["type"], str(error["msg"]))
+    return f"{document.place(*location)}: {words.removeprefix('Value error, ')}"
 
 
-def _asks_somebody(groups: tuple[tuple[str, ...], ...]) -> bool:
-    return bool(groups) and all(group and all(name.strip() for name in group) for group in groups)
+def _unknown(location: tuple[Any, ...]) -> str:
+    known = list(_keys_at(location[:-1]).model_fields)
+    near = get_close_matches(str(location[-1])[:60], known, n=1)
+    return f"unknown key; is {near[0]} meant?" if near else f"unknown key; known here are {', '.join(known)}"
+
+
+def _keys_at(location: tuple[Any, ...]) -> type[Part]:
+    match location:
+        case ("steps", _, str(kind)) if kind in KINDS:
+            return KINDS[kind]
+        case ("smoke_tests", _):
+            return TestSpec
+        case ("messages", _):
+            return Text
+        case ("on_failure",):
+            return OnFailure
+        case _:
+            return File
+
+
+def _by_line(problems: list[str]) -> list[str]:
+    """Each once, in the order of the file."""
+
+    def place(problem: str) -> tuple[int, int]:
+        found = re.search(r":([0-9]+):([0-9]+): ", problem)
+        return (int(found[1]), int(found[2])) if found else (0, 0)
+
+    return sorted(dict.fromkeys(problems), key=place)
