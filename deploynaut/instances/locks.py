@@ -35,6 +35,10 @@ class LockManager(models.Manager["EnvironmentLock"]):
         """All locks."""
         return LockQuerySet(self.model, using=self._db)
 
+    def in_force(self, now: datetime) -> LockQuerySet:
+        """Those that keep people from releasing now, with their owners."""
+        return self.get_queryset().in_force(now)
+
     @transaction.atomic
     def set(
         self, environment: Environment, *, by: User, reason: str, now: datetime, expires_at: datetime | None = None

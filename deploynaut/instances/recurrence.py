@@ -7,7 +7,8 @@ really pass. Pure: what time it is comes in.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from calendar import monthrange
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -59,6 +60,8 @@ class Recurrence:
     def __post_init__(self) -> None:
         zone_of(self.zone)
         check_length(self.lasts)
+        if self.begins.tzinfo is not None:
+            raise BadRule("A window begins at a time of the clock there, without an offset.")
         if not 2000 <= self.begins.year <= 2200:
             raise BadRule("A window begins between the years 2000 and 2200.")
         if self.rule:
@@ -86,7 +89,16 @@ class Recurrence:
     def _starts(self, after: datetime) -> Iterator[datetime]:
         if not self.rule:
             return iter([self.begins])
-        return iter(_rule(self.rule, self.begins).xafter(after, inc=True))
+        return iter(_rule(self.rule, self._near(after)).xafter(after, inc=True))
+
+    def _near(self, after: datetime) -> datetime:
+        """A beginning shortly before, so that years of days and weeks are not gone through one by one."""
+        parts = _parts(self.rule)
+        unit = {"DAILY": timedelta(days=1), "WEEKLY": timedelta(days=7)}.get(parts["FREQ"])
+        if unit is None or "COUNT" in parts or after <= self.begins:
+            return self.begins
+        step = unit * int(parts.get("INTERVAL", "1"))
+        return self.begins + (after - self.begins) // step * step
 
 
 def zone_of(name: str) -> ZoneInfo:
@@ -106,19 +118,56 @@ def check_length(lasts: timedelta) -> None:
 
 
 def check_rule(rule: str) -> None:
-    """Raises BadRule for what is not a rule of days, weeks, months or years."""
-    parts = [part.partition("=")[::2] for part in rule.split(";")]
-    names = [name for name, _ in parts]
-    for name, value in parts:
+    """Raises BadRule for what is not a rule of days, weeks, months or years that comes again and again."""
+    pairs = [_part(part) for part in rule.split(";")]
+    for name, value in pairs:
         if name not in _PARTS:
             raise BadRule(f"{name[:30]!r} is not a part that a rule may have: {', '.join(_PARTS)}.")
         if not re.fullmatch(_PARTS[name], value):
             raise BadRule(f"{name}={value[:60]} cannot be read. Write it as in FREQ=WEEKLY;BYDAY=FR.")
-    if names[:1] != ["FREQ"] or len(set(names)) != len(names):
+    parts = dict(pairs)
+    if pairs[0][0] != "FREQ" or len(parts) != len(pairs):
         raise BadRule("A rule begins with FREQ, and has each part once.")
-    if {"COUNT", "UNTIL"} <= set(names):
-        raise BadRule("A rule ends by COUNT or by UNTIL, not by both.")
+    for wrong, words in _TOGETHER:
+        if wrong(parts):
+            raise BadRule(words)
     _try(rule)
+
+
+def _never(parts: Mapping[str, str]) -> bool:
+    """Days that none of the months has."""
+    days = [abs(int(day)) for day in parts.get("BYMONTHDAY", "1").split(",")]
+    months = [int(month) for month in parts.get("BYMONTH", "1").split(",")]
+    return max(months) > 12 or min(days) > max(monthrange(2024, month)[1] for month in months)
+
+
+def _nth(parts: Mapping[str, str]) -> bool:
+    return any(letter.isdigit() for letter in parts.get("BYDAY", ""))
+
+
+def _skips_past(parts: Mapping[str, str]) -> bool:
+    """Every so often, and only on some days: the two may never meet, and looking for it would not end."""
+    alone = not {"BYDAY", "BYMONTHDAY", "BYMONTH"} & set(parts)
+    return "INTERVAL" in parts and parts["FREQ"] != "WEEKLY" and not (parts["FREQ"] == "DAILY" and alone)
+
+
+_TOGETHER: tuple[tuple[Callable[[Mapping[str, str]], bool], str], ...] = (
+    (lambda parts: {"COUNT", "UNTIL"} <= set(parts), "A rule ends by COUNT or by UNTIL, not by both."),
+    (lambda parts: _nth(parts) and parts["FREQ"] in ("DAILY", "WEEKLY"), "1FR or -1FR is for months and years alone."),
+    (lambda parts: _nth(parts) and "BYMONTHDAY" in parts, "1FR and BYMONTHDAY do not go together."),
+    (lambda parts: parts["FREQ"] == "WEEKLY" and "BYMONTHDAY" in parts, "A week has no BYMONTHDAY."),
+    (_skips_past, "INTERVAL is for weeks, and for days without further parts."),
+    (_never, "None of these months has such a day."),
+)
+
+
+def _parts(rule: str) -> dict[str, str]:
+    return dict(_part(part) for part in rule.split(";"))
+
+
+def _part(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name, value
 
 
 def _try(rule: str) -> None:
