@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.urls import register_converter
+
 
 class Name:
     """The name of an instance or environment, as their models allow it."""
@@ -29,3 +31,8 @@ class Number:
     def to_url(self, value: int) -> str:
         """Its digits."""
         return str(value)
+
+
+# At import, which comes before any address that is made of them.
+register_converter(Name, "name")
+register_converter(Number, "number")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver, path, register_converter
+from django.urls import URLPattern, URLResolver, path
 
-from deploynaut.web import converters, front, outbox
+from deploynaut.web import converters as converters
+from deploynaut.web import front, outbox
 from deploynaut.web.deployments import page as deployments
 from deploynaut.web.deployments.stream import live
 from deploynaut.web.environments import page as environments
@@ -17,9 +18,6 @@ from deploynaut.web.notices.urls import PATTERNS as NOTICES
 from deploynaut.web.people.urls import PATTERNS as PEOPLE
 from deploynaut.web.pipelines.urls import PATTERNS as PIPELINES
 from deploynaut.web.production.urls import PATTERNS as PRODUCTION
-
-register_converter(converters.Name, "name")
-register_converter(converters.Number, "number")
 
 _ONE = "instances/<name:instance>"
 _ENVIRONMENT = f"{_ONE}/<name:environment>"
