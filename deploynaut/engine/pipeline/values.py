@@ -51,7 +51,7 @@ def written(span: timedelta) -> str:
     """A time span as the file writes it: `90s`, `10m`, `2h`, `7d`; the largest unit that is exact."""
     seconds = int(span.total_seconds())
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds and seconds % size == 0 and (unit != "d" or seconds > size):
+        if seconds and seconds % size == 0:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
 
