@@ -14,9 +14,13 @@ class DeploymentsConfig(AppConfig):
 
     def ready(self) -> None:
         """Hand deployments to the runner; tidy up before any work."""
+        from deploynaut.deployments.resolution import KIND, ResolutionSubject
+        from deploynaut.deployments import errands
         from deploynaut.deployments.subject import DeploymentSubject, tidy
         from deploynaut.durable import port
         from deploynaut.runs import subjects
 
         port.at_worker_start(tidy)
         subjects.register("deployment", DeploymentSubject())
+        errands.register()
+        subjects.register(KIND, ResolutionSubject())

@@ -52,8 +52,20 @@ class DeploymentManager(models.Manager["Deployment"]):
 
     def live_on(self, environments: Iterable[Environment]) -> dict[int, Deployment]:
         """What runs on each environment, by its id; one that was never released to is not there."""
-        found = self.get_queryset().filter(environment__in=list(environments)).live().for_page()
-        return {deployment.environment_id: deployment for deployment in found}
+        keys = [environment.pk for environment in environments]
+        found = {one.environment_id: one for one in self.get_queryset().filter(environment__in=keys).live().for_page()}
+        return found | self._resolved(keys, found)
+
+    def _resolved(self, keys: list[int], stood: dict[int, Deployment]) -> dict[int, Deployment]:
+        """Where somebody has said after a failed rollback what runs, and nothing has stood since."""
+        named = self.get_queryset().for_page().filter(environment__in=keys, named_live__done_at__isnull=False)
+        latest: dict[int, tuple[int, Deployment]] = {}
+        for one in named.annotate(after=models.Max("named_live__deployment__number")):
+            found = latest.get(one.environment_id)
+            if found is None or one.after > found[0]:
+                latest[one.environment_id] = (one.after, one)
+        newest = {key: one.number for key, one in stood.items()}
+        return {key: one for key, (after, one) in latest.items() if after > newest.get(key, 0)}
 
     def known_good(self, environment: Environment) -> Deployment | None:
         """The last one that passed everything: what a failing release goes back to."""
@@ -94,7 +106,14 @@ class DeploymentManager(models.Manager["Deployment"]):
         return self.known_good(environment)
 
     def left_in_maintenance(self, environment: Environment) -> bool:
-        """The last deployment could not be put back: the maintenance screen is up until somebody sees to it."""
+        """The maintenance screen of a failed rollback is up until somebody sees to it."""
+        return self.left_behind(environment) is not None
+
+    def left_behind(self, environment: Environment) -> Deployment | None:
+        """The deployment that could not be put back, while nothing good has followed and nobody has resolved it."""
         settled = (Status.SUCCEEDED, Status.ROLLED_BACK, Status.ROLLBACK_FAILED)
-        last = self.get_queryset().filter(environment=environment, run__status__in=settled).order_by("-number")
-        return last.values_list("run__status", flat=True).first() == Status.ROLLBACK_FAILED
+        found = self.get_queryset().for_page().filter(environment=environment, run__status__in=settled)
+        last = found.order_by("-number").first()
+        if last is None or last.run.status != Status.ROLLBACK_FAILED:
+            return None
+        return None if last.resolutions.filter(done_at__isnull=False).exists() else last

@@ -17,12 +17,13 @@ from deploynaut.deployments.approval import Answer, Asked, asked, asked_now
 from deploynaut.deployments.bars import Bar
 from deploynaut.deployments.managers import DeploymentManager
 from deploynaut.deployments.plan import Plan
+from deploynaut.deployments.resolution import Resolution
 from deploynaut.engine.pipeline import AbortAsked, NotAllowed, PipelineSpec, Status, parse
 from deploynaut.engine.recipes import Recipe, make
 from deploynaut.instances.models import Environment, Target
 from deploynaut.runs.models import Run
 
-__all__ = ["Answer", "Asked", "Bar", "Deployment"]
+__all__ = ["Answer", "Asked", "Bar", "Deployment", "Resolution"]
 
 
 class Deployment(models.Model):

@@ -102,6 +102,14 @@ def _of_deployment(rights: UserRights, pk: int) -> bool:
     return deployments(rights).filter(pk=pk).exists()
 
 
+def _of_resolution(rights: UserRights, pk: int) -> bool:
+    return deployments(rights).filter(resolutions=pk).exists()
+
+
+def _of_environment(rights: UserRights, pk: int) -> bool:
+    return environments(rights).filter(pk=pk).exists()
+
+
 def _of_key(rights: UserRights, pk: int) -> bool:
     pair = KeyPair.objects.filter(pk=pk).first()
     if pair is None:
@@ -114,10 +122,14 @@ _SEEN: dict[str, Callable[[UserRights, int], bool]] = {
     "deployment": _of_deployment,
     "fetch": _of_instance,
     "repository_scan": _of_instance,
+    "resolution": _of_resolution,
     "key": _of_key,
     "target_scan": _of_target,
     "target_set_up": _of_target,
     "target_check": _of_target,
+    "row_count": _of_deployment,
+    "keep_commit": _of_deployment,
+    "dry_run": _of_environment,
 }
 
 
