@@ -87,6 +87,11 @@ class RunManager(models.Manager["Run"]):
         run.wake(at=run.not_before)
         return run
 
+    def wake_waiting(self, lock_key: str) -> None:
+        """What an open run waits for may have changed: have those that wait under this lock looked at soon."""
+        for run in self.get_queryset().filter(lock_key=lock_key, status=Status.WAITING):
+            run.wake()
+
     def take(self, pk: int, *, now: datetime) -> Run | None:
         """The run with a new fence token; None when it has ended or is planned for later.
 
