@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from allauth.account.models import EmailAddress
 
 from deploynaut.accounts.people import User
@@ -12,6 +14,16 @@ def same_person(a: User, b: User) -> bool:
     if a.pk == b.pk:
         return True
     return not addresses(a).isdisjoint(addresses(b))
+
+
+def others(people: Iterable[User], *, than: User) -> list[User]:
+    """Those of the people who are somebody else than that one. Two queries, however many they are."""
+    found, own = list(people), addresses(than)
+    verified = EmailAddress.objects.filter(user__in=found, verified=True).values_list("user_id", "email")
+    known = {(pk, mailbox(address)) for pk, address in verified}
+    known |= {(one.pk, mailbox(one.email)) for one in found}
+    same = {pk for pk, address in known if address in own} | {than.pk}
+    return [one for one in found if one.pk not in same]
 
 
 def addresses(user: User) -> frozenset[str]:

@@ -16,7 +16,7 @@ from django.db import models
 from deploynaut.accounts.models import Grant, User
 from deploynaut.accounts.rights import NotAllowed, require, who_are, who_may
 from deploynaut.accounts.roles import RIGHTS, Right, Role
-from deploynaut.accounts.same_person import same_person
+from deploynaut.accounts.same_person import others, same_person
 from deploynaut.instances.models import Environment
 
 if TYPE_CHECKING:
@@ -107,18 +107,22 @@ def may_answer(by: User, deployment: Deployment, *, now: datetime) -> str:
 
 def _settled(by: User, deployment: Deployment, *, now: datetime) -> bool:
     """Some right to approve here is old enough, or was not given by the initiator."""
+    return _settled_grants(deployment, now=now).filter(user=by).exists()
+
+
+def _settled_grants(deployment: Deployment, *, now: datetime) -> models.QuerySet[Grant]:
     where = deployment.environment
     roles = [role for role in Role if Right.APPROVE in RIGHTS[role]]
-    grants = Grant.objects.filter(user=by, role__in=roles, instance_id=where.instance_id)
+    grants = Grant.objects.filter(role__in=roles, instance_id=where.instance_id)
     grants = grants.filter(models.Q(environment_id=None) | models.Q(environment_id=where.pk))
     fresh = models.Q(given_by=deployment.initiator_id, given_at__gt=now - SETTLES_AFTER)
-    return grants.exclude(fresh).exists()
+    return grants.exclude(fresh)
 
 
 def approvers(environment: Environment, *, without: User) -> list[User]:
     """Who could approve a release that `without` begins here, whoever is asked."""
     people = who_may(Right.APPROVE, instance=environment.instance_id, environment=environment.pk)
-    return [user for user in people if not same_person(user, without)]
+    return others(people, than=without)
 
 
 def members(name: str, environment: Environment) -> Iterable[User]:
@@ -135,22 +139,41 @@ def ask_next(deployment: Deployment, *, now: datetime) -> datetime | None:
     A group in which nobody may answer is passed over; when nobody in any group may, everybody who may is asked.
     """
     gate = deployment.spec().settings("approval")
-    groups = [_who_may_answer(group, deployment, now=now) for group in gate.ask]
-    filled = [(index, people) for index, people in enumerate(groups) if people]
-    everybody = approvers(deployment.environment, without=deployment.initiator)
-    filled = filled or [(0, [one for one in everybody if not may_answer(one, deployment, now=now)])]
-    last = deployment.requests.filter(round=deployment.round).last()
-    later = [one for one in filled if last is not None and one[0] > last.group]
-    index, people = later[0] if later else filled[0]
+    index, people = _turn(deployment, gate.ask, now=now)
     Asked.objects.bulk_create(
         Asked(deployment=deployment, user=user, round=deployment.round, group=index, at=now) for user in people
     )
     return now + gate.escalate_after
 
 
+def asked_next(deployment: Deployment, *, now: datetime) -> list[User]:
+    """Who is asked when those who were asked do not answer: the next group, after the last the first again."""
+    return _turn(deployment, deployment.spec().settings("approval").ask, now=now)[1]
+
+
+def _turn(deployment: Deployment, ask: Iterable[Iterable[str]], *, now: datetime) -> tuple[int, list[User]]:
+    """The group whose turn it is after the last one, with its number."""
+    groups = [_who_may_answer(group, deployment, now=now) for group in ask]
+    filled = [(index, people) for index, people in enumerate(groups) if people]
+    everybody = approvers(deployment.environment, without=deployment.initiator)
+    filled = filled or [(0, _may_answer(everybody, deployment, now=now))]
+    last = deployment.requests.filter(round=deployment.round).last()
+    later = [one for one in filled if last is not None and one[0] > last.group]
+    return later[0] if later else filled[0]
+
+
 def _who_may_answer(group: Iterable[str], deployment: Deployment, *, now: datetime) -> list[User]:
     found = {user.pk: user for name in group for user in members(name, deployment.environment)}
-    return [user for user in found.values() if not may_answer(user, deployment, now=now)]
+    return _may_answer(found.values(), deployment, now=now)
+
+
+def _may_answer(people: Iterable[User], deployment: Deployment, *, now: datetime) -> list[User]:
+    """Those of the people who may: the rules of `require_answer`, in a few queries for all of them."""
+    where = deployment.environment
+    able = {one.pk for one in who_may(Right.APPROVE, instance=where.instance_id, environment=where.pk)}
+    found = others((one for one in people if one.pk in able), than=deployment.initiator)
+    settled = set(_settled_grants(deployment, now=now).filter(user__in=found).values_list("user_id", flat=True))
+    return [one for one in found if one.pk in settled]
 
 
 def asked(deployment: Deployment) -> list[User]:
