@@ -20,8 +20,7 @@ from deploynaut.instances.fetching import mirror_of
 from deploynaut.instances.models import Environment
 from deploynaut.instances.reach import reached
 from deploynaut.instances.secrets import hide
-from deploynaut.runs.logs import LogChunk
-from deploynaut.runs.models import Hold, Run
+from deploynaut.runs.models import Hold, LogChunk, Run
 from deploynaut.runs.subjects import Work
 
 

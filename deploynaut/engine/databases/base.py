@@ -63,7 +63,10 @@ class Database(Protocol):
     """
 
     def inventory(self, connection: Connection) -> Inventory | None:
-        """What is in it now. Raises DatabaseFailed with a text for people."""
+        """What is in it now: read only, and without keeping a working site from writing, so table by table.
+
+        Raises DatabaseFailed with a text for people.
+        """
 
     def dump(self, connection: Connection, *, to: BinaryIO, log: Log, guard: Guard) -> Inventory | None:
         """Write one consistent moment to `to`. Raises DumpIncomplete or DatabaseFailed; then `to` is of no use."""

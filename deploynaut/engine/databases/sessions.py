@@ -37,12 +37,18 @@ echo "$said"
 """
 
 
+def named(connection: Connection, *, run: str) -> dict[str, str]:
+    """What a migration's environment carries: the run, and the base path, which one environment alone has."""
+    return {NAME: f"{run} {connection.base}"}
+
+
 def end_sessions(connection: Connection, *, run: str) -> str:
     """End what a migration of this run has left behind outside its process group; the ids it had, or nothing.
 
     Raises StillRunning when some of it lives after 60 s.
     """
-    done = connection.run(script(_END, f"{NAME}={run}"), timeout=_TIMEOUT, check=False)
+    word = f"{NAME}={named(connection, run=run)[NAME]}"
+    done = connection.run(script(_END, word), timeout=_TIMEOUT, check=False)
     if done.status == _LEFT:
         text = f"Processes of this run live on {connection.name} after 60 s: {done.text.strip()}. End them by hand."
         raise StillRunning(text, host=connection.name)

@@ -54,7 +54,7 @@ def inventory(database: str, wait: str) -> None:
         print("null")
         return
     with closing(_open(database, float(wait))) as connection:
-        print(json.dumps(_counted(connection)))
+        print(json.dumps(_counted(connection, begin="PRAGMA query_only=ON")))
 
 
 def dump(database: str, copy: str, wait: str) -> None:
@@ -116,15 +116,14 @@ def remove(database: str, wait: str) -> None:
     _forget(real + NEW)
 
 
-def _counted(connection: sqlite3.Connection) -> dict[str, Any]:
-    """Counted at one moment."""
-    connection.execute("BEGIN")
+def _counted(connection: sqlite3.Connection, *, begin: str = "BEGIN") -> dict[str, Any]:
+    """Counted at one moment; with another beginning table by table, so that no writer waits for longer than one."""
+    connection.execute(begin)
     rows = connection.execute(
         "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
     ).fetchall()
     named = {kind: sorted(name for found, name in rows if found == kind) for kind in ("table", "view", "trigger")}
     counted = {name: _count(connection, name) for name in named["table"]}
-    connection.execute("ROLLBACK")
     return {"tables": counted, "views": named["view"], "triggers": named["trigger"]}
 
 

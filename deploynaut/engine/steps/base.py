@@ -124,9 +124,8 @@ class StepContext:
 
     @property
     def label(self) -> str:
-        """The run's name for files and refs, one of its own: `a/b-1 #1` and `a-b/1 #1` differ, and so do long names."""
-        words = re.sub(r"[^A-Za-z0-9]+", "-", self.run).strip("-")
-        return f"{words[:90]}-{hashlib.sha256(self.run.encode()).hexdigest()[:8]}"
+        """See `label_of`."""
+        return label_of(self.run)
 
     @property
     def web(self) -> tuple[TargetHost, ...]:
@@ -142,6 +141,12 @@ class StepContext:
     def in_maintenance(self) -> bool:
         """The screen was up before this deployment began, as the books know or as `prepare` found."""
         return self.screen_was_up or bool(self.facts.get("prepare", {}).get("screen_was_up"))
+
+
+def label_of(run: str) -> str:
+    """A run's name for files and refs, one of its own: `a/b-1 #1` and `a-b/1 #1` differ, and so do long names."""
+    words = re.sub(r"[^A-Za-z0-9]+", "-", run).strip("-")
+    return f"{words[:90]}-{hashlib.sha256(run.encode()).hexdigest()[:8]}"
 
 
 OnInterrupt = Literal["rerun", "by mark"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from deploynaut.engine.packages import (
     Package,
     ReleaseAltered,
     ReleaseError,
     ReleaseInUse,
     ReleaseMissing,
+    Survey,
     lay_out,
     survey,
     verify,
@@ -28,6 +31,17 @@ def prove_way_back(context: StepContext) -> None:
     on_all(context.targets, lambda host: _prove(context, host, back), what=what)
 
 
+def look_at_way_back(context: StepContext, seen: Mapping[str, Survey]) -> None:
+    """The same without mending anything. Raises StepFailed naming each host where it could not be mended."""
+    back = context.back_to
+    if back is None:
+        context.log("nothing is known good here yet: a failure goes back to the screen alone")
+        return
+    hosts = [host for host in context.targets if host.name in seen]
+    what = f"Release {back.number}, the way back, is not whole"
+    on_all(hosts, lambda host: _look(context, host, back, live=seen[host.name].live), what=what)
+
+
 def lay_out_again(context: StepContext, host: TargetHost, back: KnownGood, *, only_if_missing: bool = False) -> None:
     """From the pinned package, or built again from its commit when the store has lost it; the digest must be the same.
 
@@ -45,6 +59,18 @@ def lay_out_again(context: StepContext, host: TargetHost, back: KnownGood, *, on
         log=context.log,
     )
     context.log(f"{host.name}: {done}")
+
+
+def _look(context: StepContext, host: TargetHost, back: KnownGood, *, live: str | None) -> None:
+    release = str(back.number)
+    try:
+        found = links_there(host, back.number)
+        verify(host.connection, release=release, package=_package(context, back), links=found)
+        context.log(f"{host.name}: release {release}, the way back, is whole")
+    except (ReleaseMissing, ReleaseAltered) as error:
+        if live == release and not context.in_maintenance:
+            raise StepFailed(f"{error} It is live, so it would not be replaced.") from error
+        context.log(f"skipped: {host.name}: lay out release {release} again, the way back: {error}")
 
 
 def _prove(context: StepContext, host: TargetHost, back: KnownGood) -> None:

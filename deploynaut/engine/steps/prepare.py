@@ -57,7 +57,7 @@ def _preflight(context: StepContext) -> dict[str, Survey]:
 
 def _looked_at(context: StepContext, host: TargetHost) -> Survey:
     seen = survey(host.connection, clear=str(context.number))
-    objection = _objection(context, seen)
+    objection = objection_to(context, seen)
     if objection and not context.in_maintenance:
         raise StepFailed(objection)
     free = f"{seen.free_bytes // 1024**2} MB free"
@@ -65,7 +65,7 @@ def _looked_at(context: StepContext, host: TargetHost) -> Survey:
     return seen
 
 
-def _objection(context: StepContext, seen: Survey) -> str:
+def objection_to(context: StepContext, seen: Survey) -> str:
     """What is wrong with `current`, in words: somebody has changed it by hand, or it was never a link."""
     if seen.current is Is.SOMETHING_ELSE:
         return "`current` is a directory or file, not a link. It is never replaced; set this target up first."

@@ -54,8 +54,10 @@ def _migrate(context: StepContext) -> bool:
         raise StepFailed("The migration was cut off; half of it may have been done, so it is not repeated.")
     context.mark(Mark.MIGRATING)
     host = context.once
-    named = {"PYTHONDONTWRITEBYTECODE": "1", sessions.NAME: context.label}
-    migrate = command(*words).in_directory(f"releases/{context.number}").with_environment(**named)
+    migrate = command(*words).in_directory(f"releases/{context.number}")
+    migrate = migrate.with_environment(
+        PYTHONDONTWRITEBYTECODE="1", **sessions.named(host.connection, run=context.label)
+    )
     context.log(f"{host.name}: {command(*words)}")
     try:
         with Lines(context.log) as lines:

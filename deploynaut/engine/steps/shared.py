@@ -6,7 +6,7 @@ import posixpath
 
 from deploynaut.engine.packages import Package, seed
 from deploynaut.engine.recipes import PathKind, Recipe, SharedPath
-from deploynaut.engine.shell import script
+from deploynaut.engine.shell import command, script
 from deploynaut.engine.steps.base import StepContext, TargetHost
 
 TIMEOUT = 300.0
@@ -38,6 +38,12 @@ def links_there(host: TargetHost, number: int) -> dict[str, str]:
     fields = said.decode("utf-8", "surrogateescape").split("\0")
     pairs = zip(fields[0:-1:2], fields[1:-1:2], strict=True)
     return {path: target for path, target in pairs if target == _link(path)}
+
+
+def missing(context: StepContext, host: TargetHost) -> list[str]:
+    """The shared paths that are not there yet. Looks, and makes none."""
+    asked = ((shared.path, command("test", "-e", f"shared/{shared.path}")) for shared in context.recipe.shared)
+    return [path for path, test in asked if not host.connection.run(test, timeout=TIMEOUT, check=False).ok]
 
 
 def fill(context: StepContext, host: TargetHost, package: Package) -> None:
