@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from deploynaut.accounts.grants import Grant
 from deploynaut.accounts.people import User
 from deploynaut.accounts.roles import RIGHTS, Right, Role, roles_with
-from deploynaut.accounts.same_person import addresses, same_person
+from deploynaut.accounts.same_person import persons, same_person
 
 NEEDED = 2
 """So many people must be able to approve on production: nobody approves a release of their own."""
@@ -48,20 +48,10 @@ def _instance_managers(grants: Iterable[Grant]) -> list[Grant]:
 
 def _check_approvers(to: User, rest: Iterable[Grant], place: int, instance: int) -> None:
     left = [one.user for one in rest if one.role in roles_with(Right.APPROVE) and one.environment_id in (None, place)]
-    people, before = _people(left), _people([*left, to] if to.is_active else left)
+    people, before = persons(left), persons([*left, to] if to.is_active else left)
     # Who keeps the right by another role, or was there twice, or is disabled, takes nothing away.
     if len(people) >= NEEDED or len(people) == len(before):
         return
     who = " and ".join(one.name for one in people)
     words = f"Then {who} alone could approve a release to production" if who else "Then nobody could approve a release"
     raise ValidationError({"role": f"{words}, and nobody approves their own. Give the role to somebody else first."})
-
-
-def _people(users: Iterable[User]) -> list[User]:
-    """One account of each person."""
-    found: list[tuple[User, frozenset[str]]] = []
-    for user in sorted(set(users), key=lambda one: one.pk):
-        known = addresses(user)
-        if all(known.isdisjoint(other) for _, other in found):
-            found.append((user, known))
-    return [user for user, _ in found]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from collections.abc import Iterable
+
 from allauth.account.models import EmailAddress
 
 from deploynaut.accounts.people import User
@@ -24,6 +26,16 @@ def others(people: Iterable[User], *, than: User) -> list[User]:
     known |= {(one.pk, mailbox(one.email)) for one in found}
     same = {pk for pk, address in known if address in own} | {than.pk}
     return [one for one in found if one.pk not in same]
+
+
+def persons(users: Iterable[User]) -> list[User]:
+    """One account of each person among these, the oldest. A query for each account."""
+    found: list[tuple[User, frozenset[str]]] = []
+    for user in sorted(set(users), key=lambda one: one.pk):
+        known = addresses(user)
+        if all(known.isdisjoint(other) for _, other in found):
+            found.append((user, known))
+    return [user for user, _ in found]
 
 
 def addresses(user: User) -> frozenset[str]:

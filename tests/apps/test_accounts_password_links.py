@@ -115,3 +115,14 @@ def test_by_the_page(ada: User, time_machine: TimeMachineFixture) -> None:
     assert browser.post("/login/", {"login": "nia@acme.example", "password": NEW})["Location"] == "/"
     assert browser.get(where).status_code == 404
     assert browser.post(where, {"password": PASSWORD, "again": PASSWORD}).status_code == 404
+
+
+def test_who_made_the_link_has_held_a_key_for_a_day(ada: User) -> None:
+    mia, rob = make_person("Mia"), make_person("Rob")
+    password_links.make(mia, by=ada, now=NOW)
+    second = User.objects.create_person(email="ada+2@acme.example", name="A", password=PASSWORD, now=NOW)
+    assert password_links.opened_by(ada, mia, now=NOW + timedelta(hours=23))
+    assert password_links.opened_by(second, mia, now=NOW)
+    assert not password_links.opened_by(ada, mia, now=NOW + timedelta(hours=24))
+    assert not password_links.opened_by(rob, mia, now=NOW)
+    assert not password_links.opened_by(ada, rob, now=NOW)

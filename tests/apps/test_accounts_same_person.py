@@ -6,7 +6,7 @@ import pytest
 from allauth.account.models import EmailAddress
 
 from deploynaut.accounts.models import User
-from deploynaut.accounts.same_person import mailbox, same_person
+from deploynaut.accounts.same_person import mailbox, persons, same_person
 from tests.people import NOW, PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -67,3 +67,10 @@ def test_an_address_that_nobody_has_verified_proves_nothing() -> None:
 
 def test_an_address_without_an_at_stays_what_it_is() -> None:
     assert mailbox(" Mia ") == "mia"
+
+
+def test_people_are_counted_once() -> None:
+    mia, second = person("mia@acme.example"), person("m@home.example", ("mia@acme.example", True))
+    rob = person("rob@acme.example")
+    assert persons([second, rob, mia, rob]) == [mia, rob]
+    assert persons([]) == []

@@ -17,7 +17,15 @@ from deploynaut.accounts.roles import Role
 from deploynaut.deployments.models import Deployment
 from deploynaut.instances.models import Environment, Instance, Target
 from deploynaut.runs.models import Run
-from tests.builders import PASSWORD, make_deployment, make_environment, make_instance, make_target, make_user
+from tests.builders import (
+    PASSWORD,
+    make_commit,
+    make_deployment,
+    make_environment,
+    make_instance,
+    make_target,
+    make_user,
+)
 
 PEOPLE: dict[str, tuple[Role, ...]] = {
     "Vera": (Role.VIEWER,),
@@ -44,6 +52,7 @@ class World:
     back: Deployment
     open: Deployment
     fetch: Run
+    member: User
     clients: dict[str, Client] = field(default_factory=dict)
 
     def browser(self, name: str) -> Client:
@@ -59,9 +68,12 @@ class World:
             "environment": self.uat.name,
             "number": self.open.number,
             "token": "no-such-link",
-            "pk": self.fetch.pk if route.startswith("runs/") else self.target.pk,
+            "pk": self._key(route.partition("/")[0]),
         }
         return found[parameter]
+
+    def _key(self, first: str) -> int:
+        return {"runs": self.fetch.pk, "users": self.member.pk}.get(first, self.target.pk)
 
 
 def make_world() -> World:
@@ -86,7 +98,8 @@ def _furnish(instance: Instance, by: User) -> World:
     waiting = make_target(uat, f"web9.{instance.name}.example", seen=True)
     target = uat.targets.order_by("pk")[0]
     good, back = make_deployment(uat, at="succeeded", by=by), make_deployment(uat, at="rolled back", by=by)
-    running = make_deployment(uat, at="release", by=by)
+    # Another commit: what was rolled back is barred here.
+    running = make_deployment(uat, at="release", by=by, commit=make_commit(instance, "Put it right"))
     fetch = Run.objects.begin(
         kind="fetch",
         subject_id=instance.pk,
@@ -96,7 +109,7 @@ def _furnish(instance: Instance, by: User) -> World:
         now=running.begun_at,
     )
     Run.objects.filter(pk=fetch.pk).update(status="succeeded", ended_at=running.begun_at)
-    return World(instance, uat, prod, target, waiting, good, back, running, fetch)
+    return World(instance, uat, prod, target, waiting, good, back, running, fetch, by)
 
 
 def log_in(name: str, client: Client | None = None) -> Client:
