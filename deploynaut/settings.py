@@ -233,6 +233,10 @@ if DEPLOYNAUT_DEMO and not env.text("DEPLOYNAUT_SMTP"):
     EMAIL_FILE_PATH = DEPLOYNAUT_DATA / "mail"
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("DEPLOYNAUT_FROM", "Deploynaut <deploynaut@localhost>")
 
+# --- Text gateways and chats ------------------------------------------------------------------------------------------
+DEPLOYNAUT_PRIVATE_GATEWAYS = env.switch("DEPLOYNAUT_PRIVATE_GATEWAYS")
+"""Whether a gateway or chat may be at a private address, and without TLS."""
+
 # --- Time, words, log ------------------------------------------------------------------------------------------------
 USE_TZ, TIME_ZONE = True, "UTC"
 USE_I18N, LANGUAGE_CODE = True, "en"

@@ -4,85 +4,87 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from importlib import resources
-from string import Template
-from typing import TYPE_CHECKING
-
-from django.conf import settings
+from typing import TYPE_CHECKING, assert_never
 
 from deploynaut.accounts.models import User
-from deploynaut.accounts.rights import who_may
-from deploynaut.accounts.roles import Right, Role
+from deploynaut.accounts.roles import Role
+from deploynaut.deployments.approval import approvers
+from deploynaut.deployments.wording import words
 from deploynaut.engine.pipeline import Notice, SpecError, To
 from deploynaut.notify.models import Message
 
 if TYPE_CHECKING:
     from deploynaut.deployments.models import Deployment
 
+ASKED = "approval asked"
+
 
 def tell(deployment: Deployment, notice: Notice, *, now: datetime) -> None:
     """Queue the notice for everyone it is meant for."""
-    subject, body = text(deployment, notice.event)
+    to = people(deployment, notice)
+    if notice.event == ASKED and To.INITIATOR in notice.to:
+        to = [user for user in to if user.pk != deployment.initiator_id]
+        _queue(deployment, notice.event, [deployment.initiator], now=now, own=True)
+    also = addresses(deployment, notice)
+    _queue(deployment, notice.event, to, also=also, instance=deployment.environment.instance_id, now=now)
+
+
+def _queue(
+    deployment: Deployment,
+    event: str,
+    to: Iterable[User],
+    *,
+    now: datetime,
+    also: Iterable[str] = (),
+    instance: int | None = None,
+    own: bool = False,
+) -> None:
+    said = words(deployment, event, own=own)
     Message.objects.queue(
         run=deployment.run,
-        event=notice.event,
-        to=people(deployment, notice),
-        also=addresses(deployment, notice),
-        subject=subject,
-        body=body,
+        event=event,
+        to=to,
+        also=also,
+        subject=said.subject,
+        body=said.body,
+        text=said.text,
+        instance=instance,
         now=now,
     )
 
 
 def people(deployment: Deployment, notice: Notice) -> list[User]:
     """The addressees of a notice, each once, in its order."""
-    found = {user.pk: user for to in notice.to for user in _people(deployment, to)}
+    found = {user.pk: user for to in notice.to for user in _people(deployment, to, notice.event)}
     return list(found.values())
 
 
 def addresses(deployment: Deployment, notice: Notice) -> list[str]:
-    """E-mail addresses that the pipeline file adds for the event; its phone numbers wait for text messages."""
+    """E-mail addresses and phone numbers that the pipeline file adds for the event."""
     try:
-        named = deployment.spec().notify.get(notice.event.replace(" ", "_"), ())
+        return list(deployment.spec().notify.get(notice.event.replace(" ", "_"), ()))
     except SpecError:
         # A file that an upgrade no longer reads must not keep the people of the roles from being told.
         return []
-    return [to for to in named if "@" in to]
 
 
-def _people(deployment: Deployment, to: To) -> Iterable[User]:
+def _people(deployment: Deployment, to: To, event: str) -> Iterable[User]:
     environment = deployment.environment
     match to:
         case To.INITIATOR:
-            return [deployment.initiator]
+            # Who took over the attendance answers for it now; who began it still wants to know.
+            return [deployment.initiator, deployment.attendant]
         case To.OPS:
             return User.objects.with_role(Role.OPS, instance=environment.instance_id, environment=environment.pk)
         case To.ACTOR:
             return deployment.actors.all()
+        case To.APPROVER:
+            return [deployment.approver] if deployment.approver else []
         case To.APPROVERS:
-            return who_may(Right.APPROVE, instance=environment.instance_id, environment=environment.pk)
+            return deployment.asked_now() if event == ASKED else deployment.asked()
+        case To.MANAGERS:
+            place = {"instance": environment.instance_id, "environment": environment.pk}
+            managers = User.objects.with_role(Role.INSTANCE_MANAGER, **place)
+            return [*approvers(environment, without=deployment.initiator), *managers]
         case _:
-            return []
-
-
-def text(deployment: Deployment, event: str) -> tuple[str, str]:
-    """Subject and body of a message: fixed texts in files, fields filled in, nothing evaluated."""
-    file = resources.files("deploynaut.deployments") / "texts" / f"{event.replace(' ', '_')}.txt"
-    filled = Template(file.read_text("utf-8")).safe_substitute(_fields(deployment))
-    subject, _, body = filled.partition("\n")
-    return " ".join(subject.split()), body.strip() + "\n"
-
-
-def _fields(deployment: Deployment) -> dict[str, str]:
-    environment = deployment.environment
-    return {
-        "deployment": str(deployment),
-        "environment": environment.name,
-        "project": environment.instance.title,
-        "revision": deployment.revision,
-        "commitsha": deployment.commit,
-        "requester": deployment.initiator.name,
-        "outcome": deployment.outcome,
-        "site": environment.url,
-        "pipelinelink": settings.DEPLOYNAUT_URL + deployment.get_absolute_url(),
-    }
+            assert_never(to)

@@ -10,10 +10,20 @@ from django.db import models
 
 from deploynaut.accounts.models import User
 from deploynaut.durable import port as durable
-from deploynaut.runs.models import Run
+from deploynaut.notify.addressing import Letter, letters
+from deploynaut.notify.chats import Chat
+from deploynaut.notify.preferences import Unwanted
+from deploynaut.notify.servers import Gateway, MailServer
+from deploynaut.runs.models import LogChunk, Run
 
 RETRY = (10, 30, 120, 600, 1800, 3600)
 """Seconds until the next try, after the first, second, ... failure; then the message is given up."""
+RETRY_TEXT = (10, 30, 60, 80, 120)
+"""A text whose e-mail has been sent as well is given up after 5 minutes."""
+DOUBTS = 2
+"""How often a server may leave open whether it took a message: a further try could be a third copy."""
+LEASE = timedelta(seconds=60)
+"""For how long a try keeps the message to itself; a worker that dies in it delays the next try by that."""
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
@@ -41,24 +51,36 @@ class MessageManager(models.Manager["Message"]):
         body: str,
         now: datetime,
         also: Iterable[str] = (),
+        text: str = "",
+        instance: int | None = None,
     ) -> list[Message]:
-        """A message to each person and address, once each. Written in the caller's transaction, sent after it."""
-        told: dict[str, User | None] = {user.email: user for user in to if user.is_active}
-        told |= {address: None for address in also if address not in told}
+        """A message to each person and address by each channel, once each. Written in the caller's transaction.
+
+        E-mail to everybody; `text` to each verified phone; both, as a line, to the chats of the `instance`. `also`:
+        addresses and phone numbers of the pipeline file. Who is told by e-mail alone stands in the run's log.
+        """
+        found = letters(event, to=to, also=also, instance=instance)
+        for line in found.told:
+            LogChunk.objects.note(run, f"message ({event}): {line}", now=now)
         messages = [
             self.create(
-                run=run, event=event, user=user, address=address, subject=subject, body=body,
+                run=run, event=event, channel=letter.channel, user=letter.user, chat=letter.chat,
+                address=letter.address, subject=subject, body=_body(letter, body, text or subject),
                 created_at=now, next_try_at=now,
             )
-            for address, user in told.items()
+            for letter in found.letters
         ]  # fmt: skip
         for message in messages:
             message.wake()
         return messages
 
 
+def _body(letter: Letter, body: str, text: str) -> str:
+    return body if letter.channel == Message.Channel.EMAIL else text
+
+
 class Message(models.Model):
-    """One message to one address. `result`: the server's answer, in words."""
+    """One message to one address. `result`: the server's answer, in words. `doubts`: answers that never came."""
 
     class Status(models.TextChoices):
         """Where it stands."""
@@ -71,16 +93,20 @@ class Message(models.Model):
         """How it travels."""
 
         EMAIL = "email", "e-mail"
+        TEXT = "text", "text"
+        CHAT = "chat", "chat"
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="messages")
     event = models.CharField(max_length=40)
     channel = models.CharField(max_length=20, choices=Channel.choices, default=Channel.EMAIL)
     user = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="messages")
+    chat = models.ForeignKey(Chat, null=True, on_delete=models.PROTECT, related_name="messages")
     address = models.CharField(max_length=320)
     subject = models.CharField(max_length=300)
     body = models.TextField()
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.WAITING)
     attempts = models.PositiveIntegerField(default=0)
+    doubts = models.PositiveIntegerField(default=0)
     result = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField()
     next_try_at = models.DateTimeField()
@@ -97,9 +123,24 @@ class Message(models.Model):
     def __str__(self) -> str:
         return f"{self.event} to {self.address}"
 
+    @property
+    def stands_alone(self) -> bool:
+        """Nobody hears of it in another way: no e-mail goes to the same person."""
+        return self.channel != self.Channel.TEXT or self.user_id is None
+
+    @property
+    def key(self) -> str:
+        """One key an address: two messages to one person arrive in order."""
+        return f"{self.channel}:{self.chat_id or self.address}"
+
     def wake(self, *, at: datetime | None = None) -> None:
-        """Have it sent, now or later. One key an address: two messages to one person arrive in order."""
-        durable.wake("message", self.pk, f"address:{self.address}", at=at)
+        """Have it sent, now or later."""
+        durable.wake("message", self.pk, self.key, at=at)
+
+    def take(self, *, now: datetime) -> bool:
+        """Keep others from sending it while this worker does; False when it is not due, or not ours."""
+        due = Message.objects.get_queryset().due(now=now).filter(pk=self.pk, attempts=self.attempts)
+        return due.update(next_try_at=now + LEASE) == 1
 
     def sent(self, *, answer: str, now: datetime) -> None:
         """The server has taken it."""
@@ -107,13 +148,18 @@ class Message(models.Model):
         self.attempts += 1
         self.save()
 
-    def failed(self, *, reason: str, now: datetime) -> None:
-        """The server has not: try again later, or give up."""
+    def failed(self, *, reason: str, now: datetime, perhaps: bool = False, final: bool = False) -> None:
+        """The server has not: try again later, or give up. `perhaps`: it may have; `final`: it never will."""
         self.attempts += 1
+        self.doubts += perhaps
         self.result = reason[:500]
-        if self.attempts > len(RETRY):
+        waits = RETRY if self.stands_alone else RETRY_TEXT
+        if final or self.doubts >= DOUBTS or self.attempts > len(waits):
             self.status = self.Status.GIVEN_UP
         else:
-            self.next_try_at = now + timedelta(seconds=RETRY[self.attempts - 1])
+            self.next_try_at = now + timedelta(seconds=waits[self.attempts - 1])
             self.wake(at=self.next_try_at)
         self.save()
+
+
+__all__ = ["DOUBTS", "LEASE", "RETRY", "RETRY_TEXT", "Chat", "Gateway", "MailServer", "Message", "Unwanted"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from django.db import transaction
 
 from deploynaut.durable import port
@@ -11,28 +9,35 @@ from deploynaut.notify.channels import CHANNELS, ChannelFailed
 from deploynaut.notify.models import Message
 from deploynaut.runs.models import LogChunk
 
-logger = logging.getLogger(__name__)
-
 
 def send(message_id: int) -> None:
     """Send the message if it is due. At least once: a crash after the server took it sends it again."""
-    message = Message.objects.select_related("run").get(pk=message_id)
-    now = port.now()
-    if message.status != Message.Status.WAITING or message.next_try_at > now:
+    message = Message.objects.select_related("run", "user", "chat").get(pk=message_id)
+    if not message.take(now=port.now()):
         return
+    where = f"{message.get_channel_display()} to {message.address}"
     try:
         answer = CHANNELS[message.channel].send(message)
     except ChannelFailed as error:
-        _write(message, f"could not be sent to {message.address}: {error}", failed=str(error))
-        return
-    _write(message, f"sent to {message.address}: {answer}", answer=answer)
+        _failed(message, where, error)
+    else:
+        with transaction.atomic():
+            message.sent(answer=answer, now=port.now())
+            _note(message, f"{where} sent: {answer}")
 
 
-def _write(message: Message, words: str, *, answer: str = "", failed: str = "") -> None:
-    now = port.now()
+def _failed(message: Message, where: str, error: ChannelFailed) -> None:
     with transaction.atomic():
-        if failed:
-            message.failed(reason=failed, now=now)
-        else:
-            message.sent(answer=answer, now=now)
-        LogChunk.objects.note(message.run, f"message ({message.event}) {words}", now=now)
+        message.failed(reason=str(error), now=port.now(), perhaps=error.perhaps, final=error.final)
+        given_up = message.status == Message.Status.GIVEN_UP
+        after = _given_up(message, error) if given_up else f"next try at {message.next_try_at:%H:%M:%S}"
+        _note(message, f"{where} could not be sent: {error}; {after}")
+
+
+def _given_up(message: Message, error: ChannelFailed) -> str:
+    arrived = ", it may have arrived" if error.perhaps else ""
+    return f"given up{arrived}" if message.stands_alone else f"given up{arrived}, the e-mail stands alone"
+
+
+def _note(message: Message, words: str) -> None:
+    LogChunk.objects.note(message.run, f"message ({message.event}): {words}", now=port.now())

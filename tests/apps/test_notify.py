@@ -59,11 +59,11 @@ def test_a_message_reaches_a_real_mail_server_once(engine: InlineEngine, mailbox
     (mail,) = mailbox.received
     assert mail["To"] == deployment.initiator.email and mail["Message-ID"] == f"<deploynaut-{message.pk}@deploynaut>"
     assert "is live on uat" in mail["Subject"] and deployment.get_absolute_url() in mail.get_payload()
-    assert message.status == "sent" and "accepted" in message.result
+    assert message.status == "sent" and message.result == "250 OK"
     send(message.pk)
     assert len(mailbox.received) == 1, "a wake that comes twice sends nothing twice"
     log = "".join(LogChunk.objects.filter(run=deployment.run).values_list("text", flat=True))
-    assert f"sent to {deployment.initiator.email}" in log
+    assert f"e-mail to {deployment.initiator.email} sent: 250 OK" in log
 
 
 def test_a_message_that_is_not_taken_is_tried_again_and_then_given_up(engine: InlineEngine, settings: Settings) -> None:
