@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from collections.abc import Iterable
-
 from allauth.account.models import EmailAddress
 
 from deploynaut.accounts.people import User
