@@ -14,8 +14,8 @@ class DeploymentsConfig(AppConfig):
 
     def ready(self) -> None:
         """Hand deployments to the runner; tidy up before any work."""
-        from deploynaut.deployments.resolution import KIND, ResolutionSubject
         from deploynaut.deployments import errands
+        from deploynaut.deployments.resolution import KIND, ResolutionSubject
         from deploynaut.deployments.subject import DeploymentSubject, tidy
         from deploynaut.durable import port
         from deploynaut.runs import subjects

@@ -17,6 +17,7 @@ from deploynaut.deployments import plan as plans
 from deploynaut.deployments import promotion
 from deploynaut.deployments.approval import approvers
 from deploynaut.deployments.bars import Bar
+from deploynaut.deployments.kept_commits import begin_keep
 from deploynaut.deployments.objections import tree_of
 from deploynaut.deployments.reasons import reason_of
 from deploynaut.engine.pipeline import Notice, PipelineSpec, SpecError, StepStatus, To
@@ -192,6 +193,8 @@ def _create(environment: Environment, spec: PipelineSpec, wish: Wish, now: datet
     freeze(deployment, spec)
     Run.objects.filter(pk=deployment.run_id).update(subject_id=deployment.pk)
     _record(deployment, wish, now)
+    if environment.production or wish.scheduled_for is not None:
+        begin_keep(deployment, now=now)
     if wish.break_glass:
         _without_approval(deployment, now=now)
     return deployment
@@ -226,6 +229,8 @@ def freeze(deployment: Deployment, spec: PipelineSpec) -> None:
     deployment.recipe, deployment.recipe_options = where.recipe, where.recipe_options
     deployment.back_to = Deployment.objects.way_back(where)
     deployment.promoted_from = came_from
+    # People know it by the branch or tag that went to UAT.
+    deployment.chosen_name = deployment.chosen_name or (came_from.chosen_name if came_from else "")
     deployment.digest = came_from.digest if came_from else deployment.digest
     deployment.save()
     targets = list(where.ready_targets())

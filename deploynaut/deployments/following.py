@@ -8,6 +8,7 @@ from deploynaut.deployments.approval import ask_next
 from deploynaut.deployments.beginning import freeze
 from deploynaut.deployments.models import Deployment
 from deploynaut.engine.pipeline import Decision, Event, Mark, PlanChanged, Reached, WindowExtended
+from deploynaut.runs.models import LogChunk
 
 
 def follow(deployment: Deployment, event: Event, decision: Decision, *, now: datetime) -> None:
@@ -26,6 +27,8 @@ def follow(deployment: Deployment, event: Event, decision: Decision, *, now: dat
 def _ask(deployment: Deployment, *, now: datetime) -> None:
     again_at = ask_next(deployment, now=now)
     deployment.run.steps.filter(kind="approval").update(escalates_at=again_at)
+    names = ", ".join(user.name for user in deployment.asked_now())
+    LogChunk.objects.note(deployment.run, f"asked to approve: {names or 'nobody may'}", now=now)
 
 
 def _void(deployment: Deployment, reason: str, *, now: datetime) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from deploynaut.deployments.models import Deployment
 from deploynaut.runs.models import Run
+
+if TYPE_CHECKING:
+    from deploynaut.deployments.models import Deployment
 
 KIND = "keep_commit"
 
 
 def begin_keep(deployment: Deployment, *, now: datetime) -> Run:
-    """Have `refs/deploynaut/<deployment>` written in the mirror, before any later fetch of it. Call it when one begins.
+    """Have `refs/deploynaut/<deployment>` written in the mirror, in line with its fetches. For one that begins now.
 
-    The lock of the repository puts it in line with fetches, which would forget the commit only weeks later anyway.
+    `prepare` writes it too: this is for the time until then, which a person's answer may make long.
     """
     return Run.objects.begin(
         kind=KIND,

@@ -201,7 +201,7 @@ def _roll_back_asked(state: State, event: RollbackAsked) -> Decision:
         raise NotAllowed("The site is already going back.")
     if state.current is None or state.current.kind != "rollback_window":
         raise NotAllowed("Rollback is offered while the rollback window is open.")
-    asked = replace(state, rollback_by=event.by, code_only=event.code_only, cause=f"{event.by} asked for it")
+    asked = replace(state, rollback_by=event.by, code_only=event.code_only, cause=f"{event.by} asked for Rollback")
     return _undo(asked.with_step(StepStatus.STOPPED))
 
 
