@@ -53,8 +53,8 @@ def override(environment: Environment, closure: Closure, *, by: User, reason: st
 
     Raises NotAllowed, ValidationError (`reason`).
     """
-    where = {"instance": environment.instance_id, "environment": environment.pk}
-    require(by, Right.OVERRIDE_FREEZE, **where, place=environment.place)
+    right, instance = Right.OVERRIDE_FREEZE, environment.instance_id
+    require(by, right, instance=instance, environment=environment.pk, place=environment.place)
     if closure.by is By.LOCK:
         raise ValidationError(f"{closure.words} A lock cannot be overridden, it can be lifted.")
     words = check_reason(reason)
@@ -82,7 +82,9 @@ def _frozen(environments: list[Environment], now: datetime) -> dict[int, Closure
     found: dict[int, Closure] = {}
     for freeze in freezes:
         closure = _closure(freeze, now)
-        for environment in environments if closure is not None else ():
+        if closure is None:
+            continue
+        for environment in environments:
             if _meant(freeze, environment) and _later(closure, found.get(environment.pk)):
                 found[environment.pk] = closure
     return found

@@ -110,18 +110,18 @@ class EnvironmentLock(models.Model):
 
 def require_set(user: User, environment: Environment) -> None:
     """Who may release there may lock it, and Ops may, who stop releases. Raises NotAllowed."""
-    where = {"instance": environment.instance_id, "environment": environment.pk}
+    instance, key = environment.instance_id, environment.pk
     right = Right.BEGIN_PRODUCTION if environment.production else Right.RELEASE_TEST
     held = Rights.of(user)
-    if not (held.may(right, **where) or held.may(Right.ABORT, **where)):
-        hidden = not held.may(Right.SEE, **where)
-        raise NotAllowed(user, right, **where, place=environment.place, hidden=hidden)
+    if not any(held.may(one, instance=instance, environment=key) for one in (right, Right.ABORT)):
+        hidden = not held.may(Right.SEE, instance=instance, environment=key)
+        raise NotAllowed(user, right, instance=instance, environment=key, place=environment.place, hidden=hidden)
 
 
 def require_lift(user: User, lock: EnvironmentLock) -> None:
     """Its owner, while they may see the place; Instance Managers and Ops. Raises NotAllowed."""
     environment = lock.environment
-    where = {"instance": environment.instance_id, "environment": environment.pk}
-    own = lock.owner_id == user.pk and Rights.of(user).may(Right.SEE, **where)
+    instance, key = environment.instance_id, environment.pk
+    own = lock.owner_id == user.pk and Rights.of(user).may(Right.SEE, instance=instance, environment=key)
     if not own:
-        require(user, Right.LIFT_LOCK, **where, place=environment.place)
+        require(user, Right.LIFT_LOCK, instance=instance, environment=key, place=environment.place)

@@ -137,7 +137,9 @@ def test_settings_are_changed_by_an_instance_manager_and_written_down() -> None:
 
 def ssh(environment: Environment, **changed: Any) -> Target:
     fields = {"address": "web1.acme.example", "user": "deploy", "base": "/sites/acme", **changed}
-    return Target.objects.add(environment=environment, by=None, now=NOW, **fields)
+    found = Target.objects.add(environment=environment, by=None, now=NOW, **fields)
+    assert isinstance(found, Target)
+    return found
 
 
 def test_a_new_target_is_not_trusted_until_a_person_has_compared_the_fingerprint() -> None:
@@ -261,10 +263,10 @@ def test_the_index_names_each_commits_tree_also_of_one_that_was_stored_without()
 
 def test_the_first_release_that_reaches_the_hosts_is_remembered() -> None:
     environment = make_environment(name="prod", kind="production")
-    assert not environment.released and not environment.guarded
+    assert (environment.released, environment.guarded) == (False, False)
     environment.mark_released(NOW)
     environment.mark_released(NOW.replace(year=2027))
-    assert environment.released and environment.guarded and environment.released_at == NOW
+    assert (environment.released, environment.guarded, environment.released_at) == (True, True, NOW)
     assert not make_environment().guarded
 
 
