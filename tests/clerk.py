@@ -18,9 +18,12 @@ django.setup()
 from deploynaut.accounts.models import Grant, User  # noqa: E402
 from deploynaut.accounts.roles import Role  # noqa: E402
 from deploynaut.deployments.bars import Bar  # noqa: E402
+from deploynaut.deployments.counts import begin_count, compared  # noqa: E402
+from deploynaut.deployments.dry_runs import begin_dry_run  # noqa: E402
 from deploynaut.deployments.models import Deployment  # noqa: E402
 from deploynaut.durable import port  # noqa: E402
 from deploynaut.engine.connections.host_keys import fingerprint  # noqa: E402
+from deploynaut.instances.fetching import begin_fetch  # noqa: E402
 from deploynaut.instances.managers import begin_target_run  # noqa: E402
 from deploynaut.instances.models import Environment, Instance, KeyPair, Target  # noqa: E402
 from deploynaut.instances.revisions import choose  # noqa: E402
@@ -37,8 +40,52 @@ def begin(*, environment: str, by: str, value: str, who: str) -> int:
 
 def abort(*, environment: str, number: int, who: str) -> None:
     """Abort Pipeline."""
-    deployment = Deployment.objects.get(environment=_environment(environment), number=number)
-    deployment.abort(by=_person(who), now=port.now())
+    _deployment(environment, number).abort(by=_person(who), now=port.now())
+
+
+def approve(*, environment: str, number: int, who: str) -> None:
+    """Approve the plan that stands."""
+    deployment = _deployment(environment, number)
+    deployment.approve(by=_person(who), plan_hash=deployment.plan_hash, now=port.now())
+
+
+def start(*, environment: str, number: int, who: str) -> None:
+    """The final Deploy."""
+    deployment = _deployment(environment, number)
+    deployment.start(by=_person(who), plan_hash=deployment.plan_hash, now=port.now())
+
+
+def roll_back(*, environment: str, number: int, who: str, code_only: bool = False) -> None:
+    """Rollback in the window."""
+    _deployment(environment, number).roll_back(by=_person(who), now=port.now(), code_only=code_only)
+
+
+def dismiss(*, environment: str, number: int, who: str) -> None:
+    """Dismiss the window."""
+    _deployment(environment, number).dismiss(by=_person(who), now=port.now())
+
+
+def count_rows(*, environment: str, number: int, who: str) -> int:
+    """Have the rows counted; the run's id."""
+    return int(begin_count(_deployment(environment, number), by=_person(who), now=port.now()).pk)
+
+
+def compared_rows(*, environment: str, number: int) -> dict[str, list[int | None]] | None:
+    """Rows then and now, by table; None before they were counted."""
+    found = compared(_deployment(environment, number))
+    return found and {table.name: [table.then, table.now] for table in found[0]}
+
+
+def dry_run(*, environment: str, by: str, value: str, who: str) -> int:
+    """All but the touching; the run's id."""
+    where = _environment(environment)
+    revision = choose(where.instance, by=by, text=value)
+    return int(begin_dry_run(where, revision=revision, by=_person(who), now=port.now()).pk)
+
+
+def fetch(*, instance: str, who: str) -> int:
+    """Fetch latest changes; the run's id."""
+    return int(begin_fetch(Instance.objects.get(name=instance), by=_person(who), now=port.now()).pk)
 
 
 def add_environment(*, name: str, like: str, who: str, **fields: Any) -> str:
@@ -87,12 +134,34 @@ def public_key(*, environment: str) -> str:
 
 ACTS: dict[str, Callable[..., Any]] = {
     act.__name__: act
-    for act in (begin, abort, add_environment, change_environment, add_target, confirm, check, grant, public_key)
+    for act in (
+        begin,
+        abort,
+        approve,
+        start,
+        roll_back,
+        dismiss,
+        count_rows,
+        compared_rows,
+        dry_run,
+        fetch,
+        add_environment,
+        change_environment,
+        add_target,
+        confirm,
+        check,
+        grant,
+        public_key,
+    )
 }
 
 
 def _environment(name: str) -> Environment:
     return Environment.objects.select_related("instance").get(name=name)
+
+
+def _deployment(environment: str, number: int) -> Deployment:
+    return Deployment.objects.get_queryset().for_page().get(environment=_environment(environment), number=number)
 
 
 def _person(name: str) -> User:

@@ -34,14 +34,17 @@ class Fleet:
     def bases(self) -> list[Path]:
         return [host.base for host in self.hosts]
 
-    def set_up(self) -> None:
+    def set_up(self, kind: str = "uat") -> None:
         """Environment, its key on both hosts, targets, fingerprints confirmed, release 0 laid out."""
         self.urls = [self._serve(number, host) for number, host in enumerate(self.hosts, start=1)]
         text = PIPELINE.format(words="Two hosts.", steps=STEPS, url=self.urls[0])
         text += f'  second: {{url: "{self.urls[1]}/", contains: "Kererū Valley Council", within: 5s}}\n'
         self.pipeline = _tests_together(text)
         clerk = self.stage.clerk
-        clerk("add_environment", name=NAME, like="uat", who="Ada", url=f"{self.urls[0]}/", pipeline=self.pipeline)
+        if kind == "production":
+            self.pipeline = f"promote_from: uat\n{self.pipeline}"
+        facts = {"url": f"{self.urls[0]}/", "pipeline": self.pipeline, "kind": kind}
+        clerk("add_environment", name=NAME, like="uat", who="Ada", **facts)
         key = wait_until(lambda: clerk("public_key", environment=NAME), seconds=40, what="the key is made")
         for number, host in enumerate(self.hosts):
             with (host.directory / "authorized_keys").open("a") as file:
@@ -84,6 +87,26 @@ class Fleet:
     def begin(self, name: str) -> int:
         """Begin a release of a branch or tag."""
         return self.stage.begin("branch" if "/" in name else "tag", name, environment=NAME)
+
+    def to_production(self, by: str, value: str) -> int:
+        """Rob begins, Mia approves, Rob presses Deploy; returns when the rollback window is open."""
+        number = self.stage.begin(by, value, environment=NAME)
+        self.at_gate(number, "approval")
+        self.stage.clerk("approve", environment=NAME, number=number, who="Mia")
+        self.at_gate(number, "confirm")
+        self.stage.clerk("start", environment=NAME, number=number, who="Rob")
+        self.at_gate(number, "rollback_window")
+        return number
+
+    def at_gate(self, number: int, gate: str) -> None:
+        """Wait until the deployment waits there."""
+        steps = (gate, False, "waiting")
+        ended = ("succeeded", "failed", "aborted", "rolled back", "rollback failed", "rejected", "expired")
+        wait_until(
+            lambda: steps in self.stage.steps(number, NAME) or self.stage.status(number, NAME) in ended,
+            seconds=60, what=f"{gate}: {self.log(number)[-3000:]}",
+        )  # fmt: skip
+        assert steps in self.stage.steps(number, NAME), self.log(number)
 
     def end(self, number: int, *, seconds: float = 60) -> str:
         """The word with which it ended."""
