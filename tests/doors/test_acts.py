@@ -41,7 +41,7 @@ def test_an_earlier_release_or_a_commit_id_is_released(world: World, test_site: 
 
 @pytest.mark.parametrize("name", ["Rob", "Mia", "Ida"])
 def test_nobody_begins_on_production_what_has_not_passed_uat(world: World, name: str) -> None:
-    answer = world.browser(name).post(RELEASE.format("prod"), {"by": "branch", "branch": "main"})
+    answer = world.browser(name).post(RELEASE.format("prod"), {"by": "branch", "branch": "feature/search"})
     assert answer.status_code == 409
     assert "never been released to uat" in answer.content.decode()
     assert not Deployment.objects.filter(environment=world.prod).exists()
