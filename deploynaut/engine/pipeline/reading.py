@@ -87,6 +87,11 @@ def load(text: str, name: str) -> Document:
     return builder.document()
 
 
+def clean(text: str) -> str:
+    """The text without the characters that no pipeline file may hold, its lines ended in one way."""
+    return _HARMFUL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
 def _refuse_text(text: str, name: str) -> None:
     if found := _HARMFUL.search(text):
         line, column = text.count("\n", 0, found.start()) + 1, found.start() - text.rfind("\n", 0, found.start())

@@ -91,8 +91,13 @@ def _test_name(value: str) -> str:
     return value
 
 
+def is_environment_name(text: str) -> bool:
+    """Whether an environment can be called so."""
+    return re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", text) is not None
+
+
 def _environment_name(value: str) -> str:
-    if value and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", value):
+    if value and not is_environment_name(value):
         raise ValueError(f"{value[:80]!r} is not the name of an environment")
     return value
 
