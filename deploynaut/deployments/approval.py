@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import models
 
 from deploynaut.accounts.models import Grant, User
+from deploynaut.accounts.password_links import opened_by
 from deploynaut.accounts.rights import NotAllowed, require, who_are, who_may
 from deploynaut.accounts.roles import RIGHTS, Right, Role
 from deploynaut.accounts.same_person import others, same_person
@@ -85,8 +86,18 @@ class TooNew(NotAllowed):
         )
 
 
+class KeyHeld(NotAllowed):
+    """Whoever began the release made a password link for this account a short time ago, and could have used it."""
+
+    def _words(self) -> str:
+        return (
+            f"You may not approve this release to {self.place} yet: whoever began it made a password link for your "
+            f"account less than 24 hours ago. Somebody else has to look at it."
+        )
+
+
 def require_answer(by: User, deployment: Deployment, *, now: datetime) -> None:
-    """The right to approve or reject this deployment. Raises NotAllowed, OnesOwn, TooNew."""
+    """The right to approve or reject this deployment. Raises NotAllowed, OnesOwn, TooNew, KeyHeld."""
     where = deployment.environment
     require(by, Right.APPROVE, instance=where.instance_id, environment=where.pk, place=where.place)
     facts = {"instance": where.instance_id, "environment": where.pk, "place": where.place}
@@ -94,6 +105,8 @@ def require_answer(by: User, deployment: Deployment, *, now: datetime) -> None:
         raise OnesOwn(by, Right.APPROVE, **facts)
     if not _settled(by, deployment, now=now):
         raise TooNew(by, Right.APPROVE, **facts)
+    if opened_by(deployment.initiator, by, now=now):
+        raise KeyHeld(by, Right.APPROVE, **facts)
 
 
 def may_answer(by: User, deployment: Deployment, *, now: datetime) -> str:

@@ -11,8 +11,7 @@ from datetime import datetime
 
 from deploynaut.accounts.models import User
 from deploynaut.accounts.rights import UserRights
-from deploynaut.accounts.roles import Right
-from deploynaut.instances.models import Proposal
+from deploynaut.instances.proposals import waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +27,7 @@ Source = Callable[[User, UserRights, datetime], Iterable[Waiting]]
 
 def proposals(user: User, rights: UserRights, now: datetime) -> Iterable[Waiting]:
     """Changes of what guards production that somebody else has proposed and this person may confirm. One query."""
-    mine = rights.environments(Right.CONFIRM_PROPOSAL, instance="instance_id", environment="environment_id")
-    found = Proposal.objects.open().filter(mine).exclude(by=user).order_by("at")
+    found = waiting(user, rights).order_by("at")
     return [Waiting(f"Confirm a proposal for {one.place}: {one.title}", one.get_absolute_url()) for one in found]
 
 

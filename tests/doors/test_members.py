@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from deploynaut.accounts.models import AuditEntry, Grant, User
+from deploynaut.accounts.rights import Rights
 from deploynaut.accounts.roles import RIGHTS, Right, Role
+from deploynaut.instances.models import Environment, Proposal
 from deploynaut.web.people import rights_table
-from tests.builders import make_user
+from deploynaut.web.waiting import for_me
+from tests.builders import NOW, make_user
 from tests.doors.world import World, make_foreign_world
 
 HERE = "/instances/acme/-/members/"
@@ -24,6 +27,11 @@ def grant(name: str, role: Role) -> Grant:
 
 def given(name: str) -> set[tuple[str, int | None]]:
     return set(user(name).grants.values_list("role", "environment_id"))
+
+
+def released(world: World) -> None:
+    """Production has been released to."""
+    Environment.objects.filter(pk=world.prod.pk).update(released_at=NOW)
 
 
 class TestReading:
@@ -122,11 +130,22 @@ class TestTaking:
         assert "Ida is the only Instance Manager" in answer.content.decode()
 
     def test_the_only_other_approver_stays(self, world: World) -> None:
+        released(world)
         answer = world.browser("Ida").post(TAKE, {"grant": grant("Mia", Role.DEPLOYMENT_MANAGER).pk})
         assert answer.status_code == 409
         assert "Then Ida alone could approve" in answer.content.decode()
+
+    def test_an_approver_of_a_released_production_goes_when_somebody_else_confirms(self, world: World) -> None:
+        released(world)
         make_user("Max", Role.DEPLOYMENT_MANAGER, instance=world.instance)
-        assert world.browser("Ida").post(TAKE, {"grant": grant("Mia", Role.DEPLOYMENT_MANAGER).pk}).status_code == 302
+        ida, mia = world.browser("Ida"), grant("Mia", Role.DEPLOYMENT_MANAGER)
+        assert ida.post(TAKE, {"grant": mia.pk}).status_code == 302
+        assert "Proposed: Take Deployment Manager of acme from Mia" in ida.get(HERE).content.decode()
+        assert Grant.objects.filter(pk=mia.pk).exists()
+        proposal = Proposal.objects.get()
+        shown = [one.what for one in for_me(user("Max"), Rights.of(user("Max")), NOW)]
+        assert shown == [f"Confirm a proposal for acme: {proposal.title}"]
+        assert for_me(user("Ida"), Rights.of(user("Ida")), NOW) == []
 
     def test_a_role_of_another_instance_is_not_here(self, world: World) -> None:
         make_foreign_world()

@@ -1,26 +1,25 @@
-"""The one place where the pages give and take a role of an instance."""
+"""Giving and taking a role of an instance, and how it went in words."""
 
 from __future__ import annotations
 
-from django.db import transaction
-
 from deploynaut.accounts.clock import now
-from deploynaut.accounts.members import check_giving, check_taking
-from deploynaut.accounts.models import Grant, User
+from deploynaut.accounts.models import User
 from deploynaut.accounts.roles import Role
-from deploynaut.instances.models import Environment, Instance, Kind
+from deploynaut.instances import proposals
+from deploynaut.instances.models import Environment, Instance
 
 
-@transaction.atomic
 def change(*, instance: Instance, environment: Environment | None, by: User, to: User, role: Role, give: bool) -> str:
-    """Give or take the role; what happened, in words. Raises NotAllowed, ValidationError, AlreadyGiven, NotGiven."""
+    """What happened. Raises NotAllowed, ValidationError, AlreadyGiven, NotGiven, BadGrant."""
+    proposal = proposals.change_role(
+        instance=instance, environment=environment, by=by, to=to, role=role, give=give, now=now()
+    )
     place = environment.place if environment else instance.name
-    where = {"instance": instance.pk, "environment": environment.pk if environment else None}
+    if proposal is not None:
+        return (
+            f"Proposed: {proposal.title}. It waits until another Instance Manager, Deployment Manager or Administrator "
+            "confirms it; nothing has changed yet."
+        )
     if give:
-        check_giving(by=by, to=to, role=role)
-        Grant.objects.give(by=by, to=to, role=role, now=now(), place=place, **where)
         return f"{to.name} is {role.label} of {place} now."
-    production = instance.environments.filter(kind=Kind.PRODUCTION).values_list("pk", flat=True)
-    check_taking(to=to, role=role, production=frozenset(production), **where)  # type: ignore[arg-type]
-    Grant.objects.take(by=by, to=to, role=role, now=now(), place=place, **where)
     return f"{to.name} is not {role.label} of {place} any more, and logged out everywhere."
