@@ -49,6 +49,7 @@ def _context(deployment: Deployment, run: Run, step: StepRun, work: Work, hosts:
         facts=run.facts(),
         marks=run.state().marks,
         back_to=_known_good(deployment),
+        live=_live(deployment),
         kept=_kept(deployment),
         log=work.log,
         guard=work.guard,
@@ -81,8 +82,13 @@ def _known_good(deployment: Deployment) -> KnownGood | None:
     return KnownGood(number=back.number, commit=back.commit, digest=back.digest) if back else None
 
 
+def _live(deployment: Deployment) -> int | None:
+    """The number of what runs there as far as we know."""
+    live = Deployment.objects.live_on([deployment.environment]).get(deployment.environment_id)
+    return live.number if live else None
+
+
 def _kept(deployment: Deployment) -> frozenset[int]:
     """Releases that cleanup leaves alone: this one, the live one, and the one to go back to."""
-    live = Deployment.objects.live_on([deployment.environment]).get(deployment.environment_id)
-    found = {deployment.number, live.number if live else None, deployment.back_to and deployment.back_to.number}
+    found = {deployment.number, _live(deployment), deployment.back_to and deployment.back_to.number}
     return frozenset(number for number in found if number)

@@ -60,7 +60,7 @@ def _where_it_stands(deployment: Deployment, state: State) -> str:
 
 
 def _as_it_was(deployment: Deployment) -> str:
-    live = deployment.back_to
+    live = type(deployment).objects.live_on([deployment.environment]).get(deployment.environment_id)
     return f"Release {live.number} ({live.revision}) is live as before." if live else "Nothing is live here yet."
 
 

@@ -89,6 +89,7 @@ class StepContext:
     `mark(m)`: committed before the act that it announces; raises when another worker has taken over.
     `digest`: what was laid out must have this content digest; empty when no release has fixed it yet.
     `hosts`: what smoke tests may ask beside the public web: names, addresses, networks.
+    `live`: the release that should be live now, where that is not `back_to` (it was withdrawn, or Ops said so).
     `way_back`: this step is one of the way back. `back_to`: known good, or None (first deployment).
     `patience`: how long the way back retries a host that cannot be reached. `answer_within`: how long a host has to
     show its screen or to serve a release.
@@ -116,6 +117,7 @@ class StepContext:
     screen_was_up: bool = False
     code_only: bool = False
     aborted: bool = False
+    live: int | None = None
     way_back: bool = False
     hosts: frozenset[str] = frozenset()
     patience: timedelta = timedelta(minutes=10)

@@ -69,7 +69,8 @@ def objection_to(context: StepContext, seen: Survey) -> str:
     """What is wrong with `current`, in words: somebody has changed it by hand, or it was never a link."""
     if seen.current is Is.SOMETHING_ELSE:
         return "`current` is a directory or file, not a link. It is never replaced; set this target up first."
-    believed = context.back_to.number if context.back_to else SCREEN_ALONE
+    known_good = context.back_to.number if context.back_to else SCREEN_ALONE
+    believed = known_good if context.live is None else context.live
     # A host that was set up since shows the screen alone; it gets the release like the others.
     if seen.current is Is.NOTHING or seen.live in (str(believed), str(SCREEN_ALONE)):
         return ""

@@ -325,6 +325,7 @@ class Deployment:
     notices: list[str] = field(default_factory=list)
     wired: dict[str, Wired] = field(default_factory=dict)
     aborting: bool = False
+    live: int | None = None
     killed: str = ""
     marks_when_killed: frozenset[Mark] = frozenset()
 
@@ -441,6 +442,7 @@ class Deployment:
             code_only=self.state.code_only,
             aborted=bool(self.state.abort_by),
             hosts=frozenset({"127.0.0.1"}),
+            live=self.live,
             way_back=step.back,
             sleep=environment.clock.sleep,
         )

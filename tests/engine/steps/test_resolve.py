@@ -46,3 +46,14 @@ def test_a_failing_test_is_named_and_the_site_stays_open(live: Environment) -> N
     result = resolve(deployment.context(CUT), 1)
     assert result.facts["failing"] and "failing tests: " in result.summary
     assert not live.host.flag.exists()
+
+
+def test_a_release_may_follow_one_that_is_live_but_not_known_good(live: Environment) -> None:
+    """What was withdrawn, or named by Ops, is live; a failure goes back to what is known good."""
+    known_good = live.good
+    withdrawn = live.release("1.1")
+    live.good = known_good
+    refused = live.deployment("1.2")
+    assert refused.go() is Status.FAILED and "should be live" in refused.text
+    assert live.host.live == str(withdrawn.number)
+    assert live.deployment("1.2", live=withdrawn.number).go() is Status.SUCCEEDED
