@@ -89,9 +89,8 @@ def take_over(deployment: Deployment, *, by: User, now: datetime) -> None:
     def event(fresh: Deployment) -> Event:
         if fresh.attendant.pk == by.pk:
             raise NotAllowed("You attend this release already.")
-        before, fresh.attended_by = fresh.attendant, by
+        fresh.attended_by = by
         fresh.save(update_fields=["attended_by"])
-        del before
         return AttendanceTaken(by.name)
 
     pass_gate(deployment, "confirm", event, action="attendance taken over", by=by, now=now)
@@ -198,7 +197,9 @@ def _same_plan(fresh: Deployment, plan_hash: str) -> None:
 
 def _require_attendance(by: User, deployment: Deployment) -> None:
     where, own = deployment.environment, deployment.is_own(by)
-    right = Right.BREAK_GLASS if own and deployment.break_glass else Right.TAKE_OVER_ATTENDANCE
+    # Who broke the glass may press Deploy by that right; a manager who took over has one of their own.
+    glass = deployment.break_glass and by.pk == deployment.initiator_id
+    right = Right.BREAK_GLASS if glass else Right.TAKE_OVER_ATTENDANCE
     require(by, right, instance=where.instance_id, environment=where.pk, own=own, place=where.place)
 
 

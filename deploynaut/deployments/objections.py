@@ -110,7 +110,7 @@ def _approver_gone(deployment: Deployment, *, now: datetime) -> str:
 def _person_gone(deployment: Deployment) -> str:
     """Whoever attends the release may no longer release here."""
     where, who = deployment.environment, deployment.attendant
-    if deployment.break_glass:
+    if deployment.break_glass and who.pk == deployment.initiator_id:
         right = Right.BREAK_GLASS
     else:
         right = Right.BEGIN_PRODUCTION if where.production else Right.RELEASE_TEST
