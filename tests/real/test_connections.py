@@ -348,6 +348,19 @@ def leader_group(host: SshdHost) -> int:
     return int(host.journal()[-1][4])
 
 
+def test_a_daemon_that_a_command_leaves_keeps_nobody_waiting(sshd: SshdHost) -> None:
+    connection = sshd.connect()
+    begun = time.monotonic()
+    daemon = script("setsid sleep 30 & echo $! >>daemon; echo started")
+    try:
+        assert connection.run(daemon, timeout=60).text == "started\n"
+        assert connection.run(daemon, timeout=60, stdin=b"x" * 300_000).text == "started\n"
+        assert time.monotonic() - begun < 6
+    finally:
+        for line in (sshd.base / "daemon").read_text().split():
+            os.kill(int(line), signal.SIGKILL)
+
+
 def test_when_the_channels_client_is_killed_the_work_ends(sshd: SshdHost) -> None:
     connection = sshd.connect()
     finished = in_background(lambda: connection.run(SLOW, timeout=60))

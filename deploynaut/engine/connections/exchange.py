@@ -72,14 +72,23 @@ class Exchange:
         """Let go of the channel. Gives ssh's own status."""
         close(self._channel)
         try:
-            return self._channel.wait(timeout=5)
+            return self._channel.wait(timeout=1 if self._answered() else 5)
         except subprocess.TimeoutExpired:
             self._channel.kill()
             return self._channel.wait()
 
     def _pump(self, order: Order | None, tick: Guard) -> None:
-        feed = order.feed() if order else ()
-        Pump(self._channel, feed=feed, hear_output=self._output.feed, hear_errors=self._errors.feed).run(tick)
+        # What has left its group keeps the channel open, as daemons do: the end is what fence.sh says, not the channel.
+        Pump(
+            self._channel,
+            feed=order.feed() if order else (),
+            hear_output=self._output.feed,
+            hear_errors=self._errors.feed,
+            finished=self._answered,
+        ).run(tick)
+
+    def _answered(self) -> bool:
+        return self._output.ended and self._errors.ended
 
     def _ending(self) -> Ending | None:
         words, whole = self._errors.end(), self._output.end() is not None

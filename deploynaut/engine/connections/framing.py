@@ -84,6 +84,11 @@ class Framed:
         """From now on only the marks matter: what lies between them is thrown away."""
         self._hear = lambda _: None
 
+    @property
+    def ended(self) -> bool:
+        """Whether the last mark has come, with nothing behind it so far."""
+        return self.begun and self._held.startswith(self._mark) and self._held.endswith(b"\n")
+
     def end(self) -> list[str] | None:
         """When the stream is over: the words behind its last mark, or None when the mark never came."""
         if not self.begun:
