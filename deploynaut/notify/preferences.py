@@ -20,7 +20,8 @@ _ASKS = "Somebody waits for your answer."
 _OPS = "A site is in trouble, and you are asked for help."
 _BREAK = "It tells you that a release goes on without your approval."
 _WINDOW = "The site can be put back for one hour only."
-_END = "You are responsible for the site at this moment."
+_ANSWER = "It is about your release, or about your answer."
+_END = "It says how the site stands after your release, or your act."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,9 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         for event in (
             Event("approval asked", "You are asked to approve a release", _BOTH, _ASKS),
             Event("approved", "A release was approved"),
-            Event("rejected", "A release was rejected", _MAIL, _END),
-            Event("expired", "Nobody answered in time", _MAIL, _END),
-            Event("void", "An approval is void: something changed", _MAIL, _END),
+            Event("rejected", "A release was rejected", _MAIL, _ANSWER),
+            Event("expired", "Nobody answered in time", _MAIL, _ANSWER),
+            Event("void", "An approval is void: something changed", _MAIL, _ANSWER),
             Event("attendance taken", "Somebody attends the release in another's place"),
             Event("window open", "A release is live and can be rolled back", _MAIL, _WINDOW),
             Event("succeeded", "A release succeeded", _MAIL, _END),
