@@ -77,6 +77,7 @@ def test_the_open_addresses_are_these_and_no_more() -> None:
         "first_administrator",
         "password_link",
         "health",
+        "pipeline-schema",  # editors ask for it, and it holds nothing of anybody
     } == OPEN_TO_ALL
 
 
@@ -286,11 +287,11 @@ class TestAtOnce:
     def test_a_code_used_at_once_by_many_opens_one_door(self) -> None:
         secret = generate_totp_secret()
         TOTP.activate(make_person("Rob"), secret)
-        clients = [Client() for _ in range(8)]
+        clients = [Client() for _ in range(20)]
         for client in clients:
             client.post("/login/", {"login": "rob@acme.example", "password": PASSWORD})
         code = format_hotp_value(hotp_value(secret, int(time.time()) // 30))
-        at_once(8, lambda n: str(clients[n].post("/login/second-factor/", {"code": code}).status_code))
+        at_once(20, lambda n: str(clients[n].post("/login/second-factor/", {"code": code}).status_code))
         assert [client.get("/account/").status_code for client in clients].count(200) == 1
 
 
