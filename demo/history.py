@@ -114,4 +114,8 @@ HISTORY = (
     Commit(branch="main", author=ANA, day=54, message="Thank the volunteers on the about page", edits=(
         Edit(path="templates/about.html", old="<p>Questions?",
              new="<p>Thanks to all who send us news.</p>\n<p>Questions?"),)),
+    Commit(branch="broken/contact", start="1.2", author=BEN, day=55, message="Shorten the about page", edits=(
+        Edit(path="templates/about.html", old="Questions? Call the council on weekdays between nine and five.",
+             new="Questions? Come by."),
+        _version("1.2.0", "1.4.1"))),
 )  # fmt: skip

@@ -22,21 +22,41 @@ WORDS = tuple(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Somebody of the demo; `role` is a word of docs/design's table of roles, also `ops` and `administrator`."""
+    """Somebody of the demo, with the roles of docs/reference/rights.md; `phone` is nobody's."""
 
     name: str
     email: str
+    phone: str
     roles: tuple[str, ...]
     says: str
 
 
 PEOPLE = (
-    Person(name="Mia", email="mia@demo.example", roles=("deployment-manager",), says="Deployment Manager: approves"),
-    Person(name="Rob", email="rob@demo.example", roles=("technical-staff",), says="Technical Staff: releases"),
-    Person(name="Olga", email="olga@demo.example", roles=("ops",), says="Ops: is called when something is stuck"),
+    Person(
+        name="Mia",
+        email="mia@demo.example",
+        phone="+64215550101",
+        roles=("deployment-manager",),
+        says="Deployment Manager: approves",
+    ),
+    Person(
+        name="Rob",
+        email="rob@demo.example",
+        phone="+64215550102",
+        roles=("technical-staff",),
+        says="Technical Staff: releases",
+    ),
+    Person(
+        name="Olga",
+        email="olga@demo.example",
+        phone="+64215550103",
+        roles=("ops",),
+        says="Ops: is called when something is stuck",
+    ),
     Person(
         name="Ada",
         email="ada@demo.example",
+        phone="+64215550104",
         roles=("administrator", "instance-manager"),
         says="Administrator and Instance Manager",
     ),

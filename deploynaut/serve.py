@@ -111,6 +111,13 @@ Deploynaut is ready: {demo.url("web")}     ({time.monotonic() - begun:.1f} s)
     uat   {demo.url("uat")}
     prod  {demo.url("prod")}
 
+  A production release, played by two (a second person needs a private window)
+    1. Rob releases the tag 1.0 to uat, then begins the release process on prod with it.
+    2. Mia opens what waits for her, looks at it, and approves.
+    3. Rob presses "Deploy to prod": backup, release, tests, then the rollback window opens.
+    4. Rob looks at the site and presses Dismiss. With 1.1, the next one, he may press Rollback.
+    5. What both were sent, by mail and by text, is on the page /messages/.
+
   Logs: {demo.data / "log"}      Ctrl-C ends everything.
 """
 

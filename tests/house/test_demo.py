@@ -98,6 +98,7 @@ def test_the_repository_is_the_same_each_time(tmp_path: Path, commits: tuple[Pat
 def test_the_repository_has_the_branches_and_tags_that_are_promised(commits: tuple[Path, dict[str, str]]) -> None:
     promised = {"main", "1.x", "feature/search", "1.0", "1.1", "1.2"}
     promised |= {repository.LIGHT_TAG, repository.SMOKE_TEST_FAILS, repository.MIGRATION_FAILS, repository.SLOW}
+    promised |= {repository.PRODUCTION_FAILS}
     assert set(commits[1]) == promised
     kinds = subprocess.run(["git", "cat-file", "-t", "1.0"], cwd=commits[0], capture_output=True, text=True).stdout
     assert kinds == "tag\n"
@@ -160,6 +161,16 @@ def test_the_migration_that_fails_leaves_half_of_its_work(site: Site) -> None:
     assert "UNIQUE" in done.stderr
     assert site.titles() != before
     assert site.migrate(2, "--check").stdout.startswith("schema 2,")
+
+
+def test_the_release_that_production_refuses_passes_the_tests_of_uat(site: Site) -> None:
+    site.release(1, "1.2")
+    assert "Call the council" in site.get("/about")[1]
+    site.release(2, repository.PRODUCTION_FAILS)
+    assert "Kererū Valley Council" in site.get("/")[1]
+    assert "Winter planting" in site.get("/search?q=trees")[1]
+    assert site.get("/about")[0] == 200
+    assert "Call the council" not in site.get("/about")[1]
 
 
 def test_the_maintenance_flag_puts_up_the_screen(site: Site) -> None:
