@@ -65,7 +65,7 @@ def deployment(rights: UserRights, instance: str, environment: str, number: int)
 
 def target(environment: Environment, pk: int) -> Target:
     """A target of the environment. Raises Http404."""
-    return _one(environment.targets.filter(pk=_number(pk)))
+    return _one(environment.current_targets().filter(pk=_number(pk)))
 
 
 def run(rights: UserRights, pk: int) -> Run:
@@ -120,6 +120,7 @@ def _of_key(rights: UserRights, pk: int) -> bool:
 
 _SEEN: dict[str, Callable[[UserRights, int], bool]] = {
     "deployment": _of_deployment,
+    "comparison": _of_deployment,
     "fetch": _of_instance,
     "repository_scan": _of_instance,
     "resolution": _of_resolution,

@@ -46,6 +46,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{_ENVIRONMENT}/targets/add/", targets.add, name="target-add"),
     path(f"{_ENVIRONMENT}/targets/<number:pk>/confirm/", targets.confirm, name="target-confirm"),
     path(f"{_ENVIRONMENT}/targets/<number:pk>/check/", targets.check, name="target-check"),
+    path(f"{_ENVIRONMENT}/targets/<number:pk>/remove/", targets.Remove.as_view(), name="target-remove"),
     path(f"{_DEPLOYMENT}/", deployments.deployment, name="deployment"),
     path(f"{_DEPLOYMENT}/abort/", deployments.Abort.as_view(), name="abort"),
     path(f"{_DEPLOYMENT}/log/", deployments.log, name="log"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from django.apps import apps
 from django.core.cache import cache
@@ -15,9 +16,10 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from deploynaut.accounts.models import User
 from deploynaut.accounts.roles import Role
 from deploynaut.deployments.models import Deployment
-from deploynaut.instances.models import Environment, Instance, Target
+from deploynaut.instances.models import Environment, EnvironmentLock, Freeze, Instance, Proposal, Target
 from deploynaut.runs.models import Run
 from tests.builders import (
+    NOW,
     PASSWORD,
     make_commit,
     make_deployment,
@@ -53,6 +55,7 @@ class World:
     open: Deployment
     fetch: Run
     member: User
+    guards: dict[str, int]
     clients: dict[str, Client] = field(default_factory=dict)
 
     def browser(self, name: str) -> Client:
@@ -68,12 +71,13 @@ class World:
             "environment": self.uat.name,
             "number": self.open.number,
             "token": "no-such-link",
-            "pk": self._key(route.partition("/")[0]),
+            "pk": self._key(route),
         }
         return found[parameter]
 
-    def _key(self, first: str) -> int:
-        return {"runs": self.fetch.pk, "users": self.member.pk}.get(first, self.target.pk)
+    def _key(self, route: str) -> int:
+        keys = {"runs/": self.fetch.pk, "users/": self.member.pk, **self.guards}
+        return next((key for part, key in keys.items() if part in route), self.target.pk)
 
 
 def make_world() -> World:
@@ -109,7 +113,20 @@ def _furnish(instance: Instance, by: User) -> World:
         now=running.begun_at,
     )
     Run.objects.filter(pk=fetch.pk).update(status="succeeded", ended_at=running.begun_at)
-    return World(instance, uat, prod, target, waiting, good, back, running, fetch, by)
+    return World(instance, uat, prod, target, waiting, good, back, running, fetch, by, _guards(uat, by))
+
+
+def _guards(uat: Environment, by: User) -> dict[str, int]:
+    """A proposal that waits, a freeze to come and a lock that has run out: none keeps anybody from anything."""
+    proposal = Proposal.objects.create(
+        instance=uat.instance, environment=uat, kind="settings", title=f"Change the address of {uat.name}", by=by,
+        at=NOW, before={"url": uat.url}, after={"url": "https://new.example/"},
+    )  # fmt: skip
+    far, hour = {"zone": "UTC", "begins": "2199-01-01T00:00"}, timedelta(hours=1)
+    freeze = Freeze.objects.create(instance=uat.instance, by=by, at=NOW, reason="The end of it", lasts=hour, **far)
+    over = {"at": NOW - 2 * hour, "expires_at": NOW - hour, "lifted_at": NOW - hour}
+    lock = EnvironmentLock.objects.create(environment=uat, owner=by, reason="Load test", **over)
+    return {"/proposals/": proposal.pk, "/freezes/": freeze.pk, "/locks/": lock.pk}
 
 
 def log_in(name: str, client: Client | None = None) -> Client:

@@ -10,15 +10,19 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views import View
 from django.views.decorators.http import require_POST, require_safe
 
 from deploynaut.accounts.clock import now
 from deploynaut.engine.pipeline import Status
-from deploynaut.instances.managers import begin_target_run, require_edit
-from deploynaut.instances.models import Environment, Target
+from deploynaut.instances.checks import require_edit
+from deploynaut.instances.models import Environment, Proposal, Target
+from deploynaut.instances.target_manager import check_removal
+from deploynaut.instances.tasks import begin_target_run
 from deploynaut.runs.models import LogChunk, Run
 from deploynaut.web import abilities, looks, scope
 from deploynaut.web.fragments import problems, refuse_control, typed
+from deploynaut.web.guards.proposed import proposed
 from deploynaut.web.instances import keys
 
 FIELDS = ("reach", "address", "port", "user", "base", "page")
@@ -64,7 +68,7 @@ _CHECKED = {True: looks.Look("Connection checked", "check", "good"), False: look
 
 def shown(environment: Environment) -> list[Shown]:
     """All targets of an environment. Three queries."""
-    targets = list(environment.targets.order_by("pk"))
+    targets = list(environment.current_targets().order_by("pk"))
     newest: dict[int, Run] = {}
     for run in Run.objects.filter(kind__in=KINDS, subject_id__in=[one.pk for one in targets]).order_by("pk"):
         newest[run.subject_id] = run
@@ -107,8 +111,10 @@ def add(request: HttpRequest, instance: str, environment: str) -> HttpResponse:
     if not wrong:
         try:
             fields = {**values, "port": int(port), **roles}
-            target = Target.objects.add(environment=found, by=scope.person(request), now=now(), **fields)
-            return redirect(f"{found.get_absolute_url()}#target-{target.pk}")
+            made = Target.objects.add(environment=found, by=scope.person(request), now=now(), **fields)
+            if isinstance(made, Proposal):
+                return proposed(request, made)
+            return redirect(f"{found.get_absolute_url()}#target-{made.pk}")
         except ValidationError as error:
             wrong = problems(error)
     kept = {**values, **{role: "on" if has else "" for role, has in roles.items()}}
@@ -123,10 +129,67 @@ def confirm(request: HttpRequest, instance: str, environment: str, pk: int) -> H
     target = scope.target(found, pk)
     fingerprint = request.POST.get("fingerprint", "")[:200]
     try:
-        Target.objects.confirm(target, fingerprint=fingerprint, by=scope.person(request), now=now())
+        made = Target.objects.confirm(target, fingerprint=fingerprint, by=scope.person(request), now=now())
+        if made is not None:
+            return proposed(request, made)
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     return redirect(f"{found.get_absolute_url()}#target-{target.pk}")
+
+
+class Remove(View):
+    """Remove a target: a page of its own, for what it means."""
+
+    def get(self, request: HttpRequest, instance: str, environment: str, pk: int) -> HttpResponse:
+        """What removing means, and the button."""
+        rights = scope.rights_of(request)
+        found = scope.environment(rights, instance, environment)
+        ability = abilities.edit(scope.person(request), rights, found)
+        return self._page(request, found, scope.target(found, pk), ability)
+
+    def post(self, request: HttpRequest, instance: str, environment: str, pk: int) -> HttpResponse:
+        """Remove it, or propose it where that takes two people."""
+        found = scope.environment(scope.rights_of(request), instance, environment)
+        target = scope.target(found, pk)
+        reason = request.POST.get("reason", "")[:2000]
+        try:
+            made = Target.objects.remove(target, by=scope.person(request), reason=reason, now=now())
+        except ValidationError as error:
+            wrong = problems(error)
+            status = 400 if "reason" in wrong else 409
+            return self._page(request, found, target, abilities.Ability(), wrong, reason, status=status)
+        if made is not None:
+            return proposed(request, made)
+        messages.success(request, f"{target} is removed. What lies on the host stays there.")
+        return redirect(f"{found.get_absolute_url()}#targets")
+
+    def _page(
+        self,
+        request: HttpRequest,
+        environment: Environment,
+        target: Target,
+        ability: abilities.Ability,
+        wrong: Mapping[str, list[str]] | None = None,
+        reason: str = "",
+        *,
+        status: int = 200,
+    ) -> HttpResponse:
+        context = {
+            "environment": environment,
+            "target": target,
+            "ability": ability if ability.reason else _removable(target),
+            "problems": wrong or {},
+            "reason": reason,
+        }
+        return render(request, "web/environments/remove_target.html", context, status=status)
+
+
+def _removable(target: Target) -> abilities.Ability:
+    try:
+        check_removal(target)
+    except ValidationError as error:
+        return abilities.Ability(" ".join(error.messages))
+    return abilities.Ability()
 
 
 @require_POST
