@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from deploynaut.deployments.bars import Bar
 from deploynaut.deployments.kept_commits import begin_keep
 from deploynaut.deployments.objections import tree_of
 from deploynaut.deployments.reasons import reason_of
+from deploynaut.engine.pipeline import NotAllowed as NotNow
 from deploynaut.engine.pipeline import Notice, PipelineSpec, SpecError, StepStatus, To
 from deploynaut.instances import closures
 from deploynaut.instances.models import Commit, Environment
@@ -102,7 +104,9 @@ def _alone(environment: Environment, wish: Wish, *, now: datetime) -> None:
 
     other = Deployment.objects.open_on(environment)
     if other is not None and wish.instead_of is not None and wish.instead_of.pk == other.pk:
-        other.abort(by=wish.by, now=now)
+        with suppress(NotNow):
+            # It may have ended meanwhile; then nothing is in the way.
+            other.abort(by=wish.by, now=now)
         other = Deployment.objects.open_on(environment)
     if other is not None:
         raise AlreadyOpen(other, now=now)

@@ -164,10 +164,9 @@ def _overtaken(fresh: Deployment, gate: str, *, now: datetime) -> NotAllowed | N
     step = fresh.run.steps.filter(kind=gate, status="waiting").first()
     if step is None:
         raise NotAllowed(f"{_too_late(fresh, gate)} {fresh.last_deed()}".strip())
-    due = step.due(now=now) if step.deadline and step.deadline <= now else None
-    if due is not None:
-        fresh.run.apply(due, now=now)
-        return NotAllowed(f"The time to answer ended at {step.deadline:%H:%M} UTC on {step.deadline:%-d %B}.")
+    late = time_is_over(fresh, now=now)
+    if late is not None:
+        return late
     found = objection(fresh, gate=gate, now=now) if gate != "rollback_window" else None
     if found is None:
         return None
@@ -176,6 +175,16 @@ def _overtaken(fresh: Deployment, gate: str, *, now: datetime) -> NotAllowed | N
         return Voided(f"The approval is void, and the same people are asked again: {found.reason}.")
     assert isinstance(found, GateRefused)
     return NotAllowed(f"This release was refused: {found.reason}.")
+
+
+def time_is_over(fresh: Deployment, *, now: datetime) -> NotAllowed | None:
+    """What the end of the gate in hand has brought about, written down though no worker has read it; None: not yet."""
+    step = fresh.run.steps.filter(status="waiting", deadline__lte=now).first()
+    due = step.due(now=now) if step is not None else None
+    if step is None or due is None:
+        return None
+    fresh.run.apply(due, now=now)
+    return NotAllowed(f"The time to answer ended at {step.deadline:%H:%M} UTC on {step.deadline:%-d %B}.")
 
 
 _AWAITS = {"approval": "for approval", "confirm": "for Deploy", "rollback_window": "in its rollback window"}

@@ -191,7 +191,7 @@ class Deployment(models.Model):
     def abort(self, *, by: User, now: datetime) -> None:
         """Abort Pipeline: what it leads to depends on the moment (docs/reference/statuses.md).
 
-        Raises NotAllowed: no right, or it has ended.
+        Raises NotAllowed: no right, or it has ended; also by a time that was over before, though nobody had read it.
         """
         where, own = self.environment, self.is_own(by)
         require(by, Right.ABORT, instance=where.instance_id, environment=where.pk, own=own, place=where.place)
@@ -199,11 +199,18 @@ class Deployment(models.Model):
             fresh = type(self).objects.locked(self.pk)
             if fresh.status.ended:
                 raise NotAllowed(f"{fresh} has ended: {fresh.status}. {fresh.last_deed()}")
-            before = fresh.run.status
-            fresh.actors.add(by)
-            fresh.run.apply(AbortAsked(by=by.name), now=now)
-            what = {"before": {"status": before}, "after": {"status": fresh.run.status}}
-            audit.record("aborted", actor=by, subject=fresh.as_subject(), now=now, **what)
+            late = gates.time_is_over(fresh, now=now)
+            if late is None:
+                fresh._abort(by=by, now=now)
             fresh.run.wake()
         self.refresh_from_db()
         self.run.refresh_from_db()
+        if late is not None:
+            raise late
+
+    def _abort(self, *, by: User, now: datetime) -> None:
+        before = self.run.status
+        self.actors.add(by)
+        self.run.apply(AbortAsked(by=by.name), now=now)
+        what = {"before": {"status": before}, "after": {"status": self.run.status}}
+        audit.record("aborted", actor=by, subject=self.as_subject(), now=now, **what)

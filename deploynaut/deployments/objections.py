@@ -14,7 +14,7 @@ from deploynaut.accounts.roles import Right
 from deploynaut.deployments import plan as plans
 from deploynaut.deployments import promotion
 from deploynaut.deployments.approval import may_answer
-from deploynaut.engine.pipeline import Event, GateRefused, PlanChanged, SpecError
+from deploynaut.engine.pipeline import Event, GateRefused, PipelineSpec, PlanChanged, SpecError
 from deploynaut.engine.recipes import RecipeError
 from deploynaut.instances.models import Commit
 
@@ -26,7 +26,7 @@ def objection(deployment: Deployment, *, gate: str, now: datetime) -> Event | No
     """What keeps the deployment from passing this gate as it is; None when nothing does."""
     where = deployment.environment
     try:
-        refused = _refused(deployment)
+        refused = _refused(deployment, where.spec())
         if refused:
             return GateRefused(gate, THE_HOUSE, refused)
         changed = plans.differences(deployment.plan, plan_now(deployment))
@@ -89,12 +89,12 @@ def at_the_line(deployment: Deployment, *, now: datetime) -> str:
         gone = _approver_gone(deployment, now=now)
         if gone:
             return gone
-    return _refused(deployment) or _person_gone(deployment)
+    # From Deploy on the frozen plan runs, whatever has become of the pipeline file since.
+    return _refused(deployment, deployment.spec()) or _person_gone(deployment)
 
 
-def _refused(deployment: Deployment) -> str:
+def _refused(deployment: Deployment, spec: PipelineSpec) -> str:
     where = deployment.environment
-    spec = where.spec()
     found = promotion.promoted(where, deployment.commit, spec=spec)
     return "" if found else promotion.why_not(where, deployment.commit, spec=spec).rstrip(".")
 

@@ -11,9 +11,11 @@ from deploynaut.accounts import audit
 from deploynaut.accounts.models import User
 from deploynaut.accounts.rights import require
 from deploynaut.accounts.roles import Right
+from deploynaut.deployments.beginning import CannotBegin
 from deploynaut.deployments.reasons import reason_of
 from deploynaut.engine.pipeline import NotAllowed, Notice, To
-from deploynaut.instances.revisions import By, Revision
+from deploynaut.instances.revisions import By, Revision, RevisionNotFound
+from deploynaut.runs.models import LogChunk
 
 if TYPE_CHECKING:
     from deploynaut.deployments.models import Deployment
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 def withdraw(deployment: Deployment, *, by: User, reason: str, now: datetime) -> Deployment | None:
     """Take the deployment's revision out of promotion and of known good, on its environment.
 
-    When it is live and nothing else is going on, the release before is deployed again: that deployment is returned.
+    When it is live and nothing keeps it, the release before is deployed again: that deployment is returned. What
+    kept it stands in the log.
     Raises NotAllowed (no right, production, not there to be withdrawn); ValidationError (`reason`).
     """
     where = deployment.environment
@@ -74,7 +77,12 @@ def _back(deployment: Deployment, was_live: Deployment | None, *, by: User, now:
     if was_live is None or was_live.commit != deployment.commit:
         return None
     before = deployments.known_good(deployment.environment)
-    if before is None or deployments.open_on(deployment.environment) is not None:
+    if before is None:
         return None
     revision = Revision(before.commit, By.RELEASE, before.chosen_name)
-    return deployments.begin(environment=deployment.environment, by=by, revision=revision, now=now)
+    try:
+        return deployments.begin(environment=deployment.environment, by=by, revision=revision, now=now)
+    except (CannotBegin, RevisionNotFound) as reason:
+        # Another release, a lock, a freeze: uat stays as it is for now, and yet nothing of this goes to production.
+        LogChunk.objects.note(deployment.run, f"withdrawn; {before} was not released again: {reason}", now=now)
+        return None
