@@ -68,7 +68,7 @@ def _look(context: StepContext, host: TargetHost, back: KnownGood, *, live: str 
         verify(host.connection, release=release, package=_package(context, back), links=found)
         context.log(f"{host.name}: release {release}, the way back, is whole")
     except (ReleaseMissing, ReleaseAltered) as error:
-        if live == release and not context.in_maintenance:
+        if isinstance(error, ReleaseAltered) and live == release and not context.in_maintenance:
             raise StepFailed(f"{error} It is live, so it would not be replaced.") from error
         context.log(f"skipped: {host.name}: lay out release {release} again, the way back: {error}")
 

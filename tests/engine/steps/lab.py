@@ -147,6 +147,7 @@ class Wired:
         self.real.take_over()
 
     def stop_work(self) -> None:
+        self.before("stop_work")
         self.cut.effect("stop_work")
         self.real.stop_work()
 
@@ -318,6 +319,7 @@ class Deployment:
     number: int
     cut: Cut = field(default_factory=Cut)
     abort_at: str = ""
+    digest: str = ""
     before: Callable[[Deployment, str, str], None] = lambda deployment, host, text: None
     rollback: RollbackAsked | None = None
     lines: list[str] = field(default_factory=list)
@@ -441,6 +443,7 @@ class Deployment:
             screen_was_up=environment.screen_was_up,
             code_only=self.state.code_only,
             aborted=bool(self.state.abort_by),
+            digest=self.digest,
             hosts=frozenset({"127.0.0.1"}),
             live=self.live,
             way_back=step.back,
