@@ -27,6 +27,7 @@ OPEN_TO_ALL = frozenset(
         "first_administrator",
         "password_link",
         "health",
+        "pipeline-schema",
     }
 )
 """The names of the only addresses that answer without a log-in. Static files are served before this."""

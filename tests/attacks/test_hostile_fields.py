@@ -53,7 +53,7 @@ FORMS: dict[str, tuple[str, dict[str, str]]] = {
             "web": "on",
         },
     ),
-    "settings": ("/instances/acme/uat/settings/", {"url": "", "recipe": "plain", "recipe_options": "", "pipeline": ""}),
+    "settings": ("/instances/acme/uat/settings/", {"url": "", "recipe": "plain", "recipe_options": "", "hosts": ""}),
 }
 STORED_AS_TEXT = {("instance", "title")}
 """Fields that take any printable text: it is stored as it is, and shown escaped (test_hostile_markup.py)."""

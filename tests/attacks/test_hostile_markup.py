@@ -28,6 +28,8 @@ PAGES = (
     "/instances/acme/uat/",
     "/instances/acme/uat/release/",
     "/instances/acme/uat/settings/",
+    "/instances/acme/uat/pipeline/",
+    "/instances/acme/uat/pipeline/history/",
     "/instances/acme/uat/targets/",
     "/instances/acme/uat/2/",
     "/instances/acme/uat/3/",

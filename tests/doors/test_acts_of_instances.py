@@ -92,22 +92,35 @@ def test_an_environment_is_added_with_its_pipeline(world: World) -> None:
 
 
 def test_problems_of_a_pipeline_are_shown_line_by_line(world: World) -> None:
-    fields = {"url": "", "recipe": "plain", "recipe_options": "", "pipeline": "stepz: []\nkeep_releases: x\n"}
-    answer = world.browser("Ida").post("/instances/acme/uat/settings/", fields)
+    fields = {"name": "test", "kind": "test", "recipe": "plain", "pipeline": "stepz: []\nkeep_releases: x\n"}
+    answer = world.browser("Ida").post("/instances/acme/new/", fields)
     page = answer.content.decode()
     assert answer.status_code == 400
     assert "pipeline:1:" in page
     assert "pipeline:2:" in page
     assert "stepz: []" in page
-    assert "stepz" not in Environment.objects.get(pk=world.uat.pk).pipeline
+    assert not Environment.objects.filter(name="test").exists()
 
 
 def test_settings_are_saved_by_who_may(world: World) -> None:
-    fields = {"url": "https://new.example/", "recipe": "plain", "recipe_options": "", "pipeline": "keep_releases: 7\n"}
+    Environment.objects.filter(pk=world.uat.pk).update(pipeline="keep_releases: 7")
+    fields = {"url": "https://new.example/", "recipe": "plain", "recipe_options": "", "pipeline": "keep_releases: 9\n"}
     assert world.browser("Rob").post("/instances/acme/uat/settings/", fields).status_code == 403
     answer = world.browser("Ida").post("/instances/acme/uat/settings/", fields, follow=True)
     assert "Saved." in answer.content.decode()
-    assert Environment.objects.get(pk=world.uat.pk).pipeline.strip() == "keep_releases: 7"
+    found = Environment.objects.get(pk=world.uat.pk)
+    assert found.url == "https://new.example/"
+    assert found.pipeline == "keep_releases: 7", "the pipeline is changed on its own page"
+
+
+def test_an_address_that_its_smoke_tests_do_not_go_with_is_refused(world: World) -> None:
+    pipeline = "smoke_tests: {home: {url: 'https://uat.acme.example/'}}"
+    Environment.objects.filter(pk=world.uat.pk).update(pipeline=pipeline)
+    fields = {"url": "https://new.example/", "recipe": "plain", "recipe_options": ""}
+    answer = world.browser("Ida").post("/instances/acme/uat/settings/", fields)
+    assert answer.status_code == 400
+    assert "uat.acme.example is not a host of this environment" in answer.content.decode()
+    assert Environment.objects.get(pk=world.uat.pk).url == "https://uat.acme.example/"
 
 
 def test_a_target_is_added_compared_and_confirmed(world: World) -> None:

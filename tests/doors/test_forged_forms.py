@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern
 
+from deploynaut.web.pipelines.page import mark
 from tests.doors.world import World, address, all_rows, log_in, routes
 
 ACTS = [
@@ -16,7 +17,8 @@ ACTS = [
     ("/instances/acme/-/fetch/", {}),
     ("/instances/acme/-/host-key/", {"fingerprint": "x"}),
     ("/instances/acme/uat/release/", {"by": "branch", "branch": "main"}),
-    ("/instances/acme/uat/settings/", {"pipeline": ""}),
+    ("/instances/acme/uat/settings/", {"url": ""}),
+    ("/instances/acme/uat/pipeline/", {"act": "save", "text": "keep_releases: 9", "based_on": mark("")}),
     ("/instances/acme/uat/targets/add/", {"address": "evil.example", "base": "/sites/x", "user": "x"}),
     ("/instances/acme/uat/3/abort/", {}),
 ]

@@ -1,4 +1,7 @@
-"""Making an environment, and its settings: address, recipe, pipeline. Read for all, changed by who may."""
+"""Making an environment, and its settings: address, hosts, recipe. Read for all, changed by who may.
+
+Its pipeline has a page of its own once the environment is there (web/pipelines).
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,14 @@ from deploynaut.accounts.clock import now
 from deploynaut.accounts.rights import require
 from deploynaut.accounts.roles import Right
 from deploynaut.engine.recipes import known
-from deploynaut.instances.managers import require_edit
+from deploynaut.instances.checks import require_edit
 from deploynaut.instances.models import Environment, Instance, Kind
 from deploynaut.web import abilities, scope
 from deploynaut.web.fragments import problems, refuse_control, typed
+from deploynaut.web.guards.proposed import proposed
 
-FIELDS = ("url", "recipe", "recipe_options", "pipeline")
+FIELDS = ("url", "hosts", "recipe", "recipe_options")
+SETTINGS = (*FIELDS, "reason")
 EXAMPLE = """description: What this environment is for.
 smoke_tests:
   home: {url: "https://www.example.org/", status: 200, contains: "Welcome", within: 5s}
@@ -40,14 +45,14 @@ class Create(View):
     def post(self, request: HttpRequest, instance: str) -> HttpResponse:
         """Make it."""
         found = scope.instance(scope.rights_of(request), instance)
-        values = typed(request, ("name", "kind", *FIELDS))
-        wrong = refuse_control(values, multiline=("pipeline", "recipe_options"))
+        values = typed(request, ("name", "kind", "pipeline", *FIELDS))
+        wrong = refuse_control(values, multiline=("hosts", "pipeline", "recipe_options"))
         require(scope.person(request), Right.EDIT_ENVIRONMENT, instance=found.pk, place=found.name)
         options = _options(values["recipe_options"], wrong)
         if wrong:
             return _form(request, found, values, wrong, status=400)
         try:
-            fields: dict[str, Any] = {**values, "recipe_options": options}
+            fields: dict[str, Any] = {**values, "hosts": values["hosts"].split(), "recipe_options": options}
             environment = Environment.objects.add(instance=found, by=scope.person(request), now=now(), **fields)
         except ValidationError as error:
             return _form(request, found, values, problems(error), status=400)
@@ -80,19 +85,19 @@ class Settings(View):
         rights = scope.rights_of(request)
         found = scope.environment(rights, instance, environment)
         require_edit(scope.person(request), found)
-        values = typed(request, FIELDS)
-        wrong = refuse_control(values, multiline=("pipeline", "recipe_options"))
+        values = typed(request, SETTINGS)
+        wrong = refuse_control(values, multiline=("hosts", "recipe_options", "reason"))
         options = _options(values["recipe_options"], wrong)
         if not wrong:
             try:
-                fields: dict[str, Any] = {**values, "recipe_options": options}
-                Environment.objects.change(found, by=scope.person(request), now=now(), **fields)
+                fields: dict[str, Any] = {**values, "recipe_options": options, "hosts": values["hosts"].split()}
+                made = Environment.objects.change(found, by=scope.person(request), now=now(), **fields)
+                if made is not None:
+                    return proposed(request, made)
             except ValidationError as error:
                 wrong = problems(error)
         if wrong:
-            # Read again: a refused change has been written into the object, and its address must not be lost.
-            fresh = scope.environment(rights, instance, environment)
-            return self._page(request, fresh, abilities.Ability(), values, wrong, status=400)
+            return self._page(request, found, abilities.Ability(), values, wrong, status=400)
         messages.success(request, "Saved. It applies to the next deployment.")
         return redirect("environment-settings", instance, environment)
 
@@ -130,7 +135,7 @@ def _stored(environment: Environment) -> dict[str, str]:
         "url": environment.url,
         "recipe": environment.recipe,
         "recipe_options": options,
-        "pipeline": environment.pipeline,
+        "hosts": "\n".join(environment.hosts),
     }
 
 
