@@ -14,7 +14,7 @@ class DeploymentsConfig(AppConfig):
 
     def ready(self) -> None:
         """Hand deployments to the runner; tidy up before any work."""
-        from deploynaut.deployments import errands
+        from deploynaut.deployments import comparison, errands
         from deploynaut.deployments.resolution import KIND, ResolutionSubject
         from deploynaut.deployments.subject import DeploymentSubject, tidy
         from deploynaut.durable import port
@@ -22,5 +22,6 @@ class DeploymentsConfig(AppConfig):
 
         port.at_worker_start(tidy)
         subjects.register("deployment", DeploymentSubject())
+        comparison.register()
         errands.register()
         subjects.register(KIND, ResolutionSubject())

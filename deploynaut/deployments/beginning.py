@@ -14,8 +14,8 @@ from deploynaut.accounts import audit
 from deploynaut.accounts.models import User
 from deploynaut.accounts.rights import require, who_may
 from deploynaut.accounts.roles import Right, Role
+from deploynaut.deployments import comparison, promotion
 from deploynaut.deployments import plan as plans
-from deploynaut.deployments import promotion
 from deploynaut.deployments.approval import approvers
 from deploynaut.deployments.bars import Bar
 from deploynaut.deployments.kept_commits import begin_keep
@@ -199,6 +199,8 @@ def _create(environment: Environment, spec: PipelineSpec, wish: Wish, now: datet
     _record(deployment, wish, now)
     if environment.production or wish.scheduled_for is not None:
         begin_keep(deployment, now=now)
+    if environment.production:
+        comparison.begin(deployment, now=now)
     if wish.break_glass:
         _without_approval(deployment, now=now)
     return deployment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from deploynaut.deployments import comparison
 from deploynaut.deployments.approval import ask_next
 from deploynaut.deployments.beginning import freeze
 from deploynaut.deployments.models import Deployment
@@ -35,6 +36,7 @@ def _void(deployment: Deployment, reason: str, *, now: datetime) -> None:
     """The answer is for a plan that is gone; the new one is asked about in a new round."""
     deployment.answers.filter(void_at__isnull=True).update(void_at=now, void_reason=reason)
     freeze(deployment, deployment.environment.spec())
+    comparison.begin(deployment, now=now)
 
 
 def next_round(deployment: Deployment) -> None:

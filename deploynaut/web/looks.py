@@ -54,6 +54,7 @@ LABELS = {
     "rollback_window": "Window",
     "roll_back": "Roll back",
     "fetch": "Fetch",
+    "compare": "Compare",
     "make_key": "Make key",
     "scan": "Look up host key",
     "set_up": "Set up",

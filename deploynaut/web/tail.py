@@ -51,7 +51,8 @@ class News:
 def news(run: int, *, after: int) -> News:
     """What is there now, with the lines after a position. Four small queries."""
     status, abort_by = Run.objects.filter(pk=run).values_list("status", "abort_by").get()
-    steps = StepRun.objects.filter(run=run).order_by("position").values_list("pk", "status", "attempt", "summary")
+    drawn = ("pk", "status", "attempt", "summary", "deadline", "escalates_at")
+    steps = StepRun.objects.filter(run=run).order_by("position").values_list(*drawn)
     messages = Message.objects.filter(run=run).values_list("pk", "status", "result")
     seen = tuple(messages)
     return News(

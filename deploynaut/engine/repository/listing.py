@@ -94,6 +94,29 @@ def changes(listed: bytes) -> Changes | None:
     )
 
 
+_HOW = {"A": "added", "D": "removed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A path that differs between two commits: added, changed or removed; `blob`: its content in the new one."""
+
+    path: str
+    how: str
+    blob: str
+    size: int = 0
+
+
+def touched(listed: bytes) -> list[Touched]:
+    """From `diff-tree -r -z --raw`. What is no UTF-8 is replaced: it is shown, and never used as a path."""
+    fields = listed.decode("utf-8", "replace").split("\0")[:-1]
+    heads = (head.split(" ") for head in fields[0::2])
+    return [
+        Touched(path, _HOW.get(head[4][:1], "changed"), blob=head[3])
+        for head, path in zip(heads, fields[1::2], strict=True)
+    ]
+
+
 def branches(listed: bytes) -> Iterator[Branch]:
     """From `for-each-ref` with BRANCH_FORMAT. A branch that points at no commit is left out."""
     for name, commit, at, subject, author in _records(listed, len(BRANCH_FIELDS)):

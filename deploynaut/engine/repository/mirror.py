@@ -20,7 +20,7 @@ from deploynaut.engine.repository.fetching import (
     RepositoryError,
     explain,
 )
-from deploynaut.engine.repository.listing import Branch, Changes, Commit, Tag
+from deploynaut.engine.repository.listing import Branch, Changes, Commit, Tag, Touched
 from deploynaut.engine.repository.members import Limits, Member, check_path, inspect
 from deploynaut.engine.repository.program import Git, GitFailed, find_program
 from deploynaut.engine.repository.revisions import BadRevision, check_commit, check_ref, is_full_id, wrong_length
@@ -147,6 +147,23 @@ class Mirror:
         with contextlib.suppress(RepositoryDamaged):
             return listing.changes(self._ask(*words))
         return None
+
+    def between(self, before: str, after: str, *, limit: int) -> tuple[list[Commit], int]:
+        """The commits of `after` that `before` does not have: the newest of them, and how many. Raises as `resolve`."""
+        shown, hidden = self.resolve(after), f"^{self.resolve(before)}"
+        words = ("log", "-z", f"--max-count={limit:d}", f"--format={listing.COMMIT_FORMAT}", "--no-show-signature")
+        found = list(listing.commits(self._ask(*words, "--end-of-options", shown, hidden)))
+        count = self._ask("rev-list", "--count", "--end-of-options", shown, hidden)
+        return found, int(count)
+
+    def touched(self, before: str, after: str) -> list[Touched]:
+        """The paths that differ between two commits, with their sizes in the new one. Raises as `resolve`."""
+        words = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", "--end-of-options")
+        found = listing.touched(self._ask(*words, self.resolve(before), self.resolve(after)))
+        blobs = "".join(f"{one.blob}\n" for one in found).encode("ascii")
+        sizes = self._git.run("cat-file", "--batch-check=%(objectsize)", stdin=blobs).split(b"\n")
+        pairs = zip(found, sizes, strict=False)
+        return [replace(one, size=int(size) if size.isdigit() else 0) for one, size in pairs]
 
     def archive(self, commit: str, *, only: tuple[str, ...] | None = None) -> Iterator[Member]:
         """The tree's members as `git archive` gives them: export-ignore honoured, modes 0644 and 0755, nothing run.

@@ -16,6 +16,7 @@ from deploynaut.snapshots.models import Snapshot
 from deploynaut.web import abilities, looks
 from deploynaut.web.abilities import Ability
 from deploynaut.web.deployments.tiles import Tiles, tiles, usual_seconds
+from deploynaut.web.production.gates import Gate, gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Shown:
     targets: tuple[Target, ...]
     snapshots: tuple[Snapshot, ...]
     messages: tuple[Message, ...]
+    gate: Gate | None
     now: datetime
 
     @property
@@ -59,6 +61,8 @@ class Shown:
             return self.deployment.outcome or f"{self.look.word}."
         if self.deployment.run.abort_by and self.deployment.status is not Status.ROLLING_BACK:
             return f"{self.deployment.run.abort_by} asked to abort. The step in hand is being stopped."
+        if self.gate is not None:
+            return self.gate.sentence
         current = self.tiles.current
         if self.deployment.status is Status.ROLLING_BACK:
             cause = self.deployment.run.cause.rstrip(".")
@@ -73,7 +77,7 @@ class Shown:
         current = self.tiles.current
         if current is not None and self.sentence.startswith(f"{current.label}:"):
             return f"{current.label},"
-        return self.sentence.removeprefix(f"{self.look.word}. ")
+        return self.sentence.removeprefix(f"{self.look.word}. ").removeprefix(f"{self.look.word} ")
 
 
 def shown(deployment: Deployment, user: User, rights: UserRights, *, now: datetime) -> Shown:
@@ -83,13 +87,25 @@ def shown(deployment: Deployment, user: User, rights: UserRights, *, now: dateti
     return Shown(
         deployment=deployment,
         commit=Commit.objects.filter(instance=instance, hex=deployment.commit).first(),
-        tiles=tiles(run, usual=usual_seconds(deployment.environment_id), now=now),
+        tiles=tiles(run, usual=usual_seconds(deployment.environment_id), now=now, who=_who(deployment)),
         abort=abilities.abort(user, rights, deployment),
         targets=tuple(deployment.targets.order_by("pk")),
         snapshots=tuple(run.snapshots.all()),
         messages=tuple(run.messages.select_related("user")),
+        gate=gate(deployment, user, rights, now=now),
         now=now,
     )
+
+
+def _who(deployment: Deployment) -> dict[str, str]:
+    """Whose part a gate was, by its kind."""
+    if not deployment.environment.production:
+        return {}
+    answer = deployment.answer
+    return {
+        "approval": f"{answer.by.name}{f': {answer.reason}' if answer.reason else ''}" if answer else "",
+        "confirm": f"{deployment.attendant.name} attends",
+    }
 
 
 def logs(deployment: Deployment) -> list[StepRun]:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib import auth
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.middleware.csrf import get_token
 from django.template.loader import render_to_string
 
 from deploynaut.accounts import sessions
@@ -46,7 +47,7 @@ def _position(text: str) -> int:
 def _draw(request: HttpRequest, deployment: Deployment) -> Draw:
     """The page's live part for this viewer; asks anew each time who they are and what they may see."""
     key = request.session.session_key
-    token = request.META.get("CSRF_COOKIE", "")
+    token = get_token(request)
 
     def draw() -> str | None:
         user = _still(key)
@@ -57,7 +58,7 @@ def _draw(request: HttpRequest, deployment: Deployment) -> Draw:
         if found is None:
             return None
         seen = shown(found, user, rights, now=now())
-        return render_to_string("web/deployments/_live.html", {"shown": seen, "live": True, "token": token})
+        return render_to_string("web/deployments/_live.html", {"shown": seen, "csrf_token": token})
 
     return draw
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Avg, DurationField, ExpressionWrapper, F
 
-from deploynaut.engine.pipeline import Status, StepStatus
+from deploynaut.engine.pipeline import GATES, Status, StepStatus
 from deploynaut.runs.models import Run, StepRun
 from deploynaut.web import looks
 
@@ -44,6 +44,11 @@ class Tile:
         return self.step.status == StepStatus.RUNNING
 
     @property
+    def waits(self) -> bool:
+        """A person's choices belong here, or the clock's."""
+        return self.step.status == StepStatus.WAITING
+
+    @property
     def share(self) -> float:
         """How much of it is done, 0 to 1; a step in hand never claims to be finished."""
         if self.step.status in BEHIND:
@@ -73,9 +78,10 @@ class Tiles:
     @property
     def worth_reading(self) -> Tile | None:
         """Whose log to show: the step in hand, else the one that failed, else the last that did something."""
-        if self.current is not None:
+        if self.current is not None and self.current.step.kind not in GATES:
             return self.current
-        ran = [tile for tile in self.all if tile.step.begun_at is not None]
+        # What a gate has to say is on its tile; beside it the log of the last work is read.
+        ran = [tile for tile in self.all if tile.step.begun_at is not None and tile.step.kind not in GATES]
         failed = (tile for tile in reversed(ran) if tile.step.status == StepStatus.FAILED)
         return next(failed, ran[-1] if ran else None)
 
@@ -85,8 +91,8 @@ class Tiles:
         return round(100 * sum(tile.share for tile in self.all) / len(self.all)) if self.all else 0
 
 
-def tiles(run: Run, *, usual: Mapping[str, int], now: datetime) -> Tiles:
-    """The tiles of the run as of now. One query."""
+def tiles(run: Run, *, usual: Mapping[str, int], now: datetime, who: Mapping[str, str] | None = None) -> Tiles:
+    """The tiles of the run as of now. `who`: whose part a gate was, by its kind. One query."""
     steps = list(run.steps.order_by("position"))
     stopped = f"stopped by {run.abort_by}" if run.abort_by else ""
     forward = [step for step in steps if not step.back]
@@ -94,25 +100,39 @@ def tiles(run: Run, *, usual: Mapping[str, int], now: datetime) -> Tiles:
     under = min(_failed_column(forward), max(1, len(forward) - len(back) + 1))
     return Tiles(
         forward=tuple(
-            _tile(step, usual, now, column=i + 1, stopped=stopped, cause="") for i, step in enumerate(forward)
+            _tile(step, usual, now, column=i + 1, who=_whose(step, stopped, who or {}), cause="")
+            for i, step in enumerate(forward)
         ),
         back=tuple(
-            _tile(step, usual, now, column=under + i, stopped=stopped, cause=run.cause) for i, step in enumerate(back)
+            _tile(step, usual, now, column=under + i, who=_whose(step, stopped, {}), cause=run.cause)
+            for i, step in enumerate(back)
         ),
     )
 
 
-def _tile(step: StepRun, usual: Mapping[str, int], now: datetime, *, column: int, stopped: str, cause: str) -> Tile:
+def _tile(step: StepRun, usual: Mapping[str, int], now: datetime, *, column: int, who: str, cause: str) -> Tile:
     return Tile(
         step=step,
         label=looks.label(step.kind, back=step.back),
         look=looks.of_step(step.status),
         seconds=_seconds(step, now),
-        usual=usual.get(f"back:{step.kind}" if step.back else step.kind),
+        # How long people take is nobody's measure.
+        usual=None if step.kind in GATES else usual.get(f"back:{step.kind}" if step.back else step.kind),
         column=min(column, 7),
         first_cause=cause,
-        who=stopped if step.status == StepStatus.STOPPED else "",
+        who=who,
     )
+
+
+def _whose(step: StepRun, stopped: str, who: Mapping[str, str]) -> str:
+    """A person's part in this tile, in words."""
+    if step.status == StepStatus.STOPPED:
+        return stopped
+    if step.status not in (StepStatus.SUCCEEDED, StepStatus.FAILED):
+        return ""
+    if step.kind == "rollback_window" and step.deadline and step.ended_at:
+        return "dismissed" if step.ended_at < step.deadline else "closed by itself"
+    return who.get(step.kind, "")
 
 
 def _seconds(step: StepRun, now: datetime) -> int | None:

@@ -14,6 +14,7 @@ from deploynaut.accounts.models import User
 from deploynaut.accounts.rights import UserRights
 from deploynaut.deployments.managers import AlreadyOpen, CannotBegin
 from deploynaut.deployments.models import Deployment
+from deploynaut.deployments.promotion import NotPromoted
 from deploynaut.engine.pipeline import SpecError, Status
 from deploynaut.engine.repository import BadRevision
 from deploynaut.instances.models import Environment, Ref
@@ -51,7 +52,7 @@ class Release(View):
             return self._again(request, rights, found, {"problem": str(error)}, status=400)
         except AlreadyOpen as error:
             return self._again(request, rights, found, {"problem": str(error), "other": error.deployment}, status=409)
-        except CannotBegin as error:
+        except (CannotBegin, NotPromoted) as error:
             return self._again(request, rights, found, {"problem": str(error)}, status=409)
         return redirect(deployment)
 

@@ -129,6 +129,12 @@ def duration(value: timedelta | float | None) -> str:
 
 
 @register.filter
+def timeleft(until: datetime, today: datetime) -> str:
+    """The time from now until then; under a second when it has come."""
+    return duration(max(0.0, (until - today).total_seconds()))
+
+
+@register.filter
 def size(count: int | None) -> str:
     """Bytes as people read them: `214 MB`."""
     amount = float(count or 0)

@@ -57,6 +57,9 @@ function tick() {
     if (place instanceof HTMLProgressElement) place.value = Math.min(seconds, place.max * 0.95);
     else place.textContent = inWords(seconds);
   }
+  for (const place of document.querySelectorAll("[data-until]")) {
+    place.textContent = inWords(Math.max(0, Math.floor(Number(place.dataset.until) - now)));
+  }
 }
 
 export function refresh(root) {
