@@ -1,4 +1,7 @@
-"""RA34: a hostile server is smoke-tested. The verdict comes in time, and the process stays small."""
+"""RA34: a hostile server is smoke-tested. The verdict comes in time, and the process stays small.
+
+RA33: a hostile address is smoke-tested. A canary on this machine hears nothing, however it is named.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ import zlib
 from collections.abc import Callable, Iterator
 
 import pytest
+
+from deploynaut.engine.smoke_tests import Allowed, BadSmokeTest, HttpTransport, SmokeTest, probe
+from deploynaut.engine.smoke_tests.addresses import system_resolver
 
 pytestmark = pytest.mark.attacks
 
@@ -149,3 +155,149 @@ def test_a_redirect_that_is_expected_is_still_not_followed() -> None:
     with serving(redirect("/next")) as (port, requests):
         ok, _, _, _ = ask(port, status=302, redirect="/next")
     assert ok and len(requests) == 1
+
+
+# --- RA33 ------------------------------------------------------------------------------------------------------------
+
+PUBLIC = "93.184.216.34"
+NAMES = {
+    "public.example": [PUBLIC],
+    "inside.example": ["127.0.0.1"],
+    "mapped.example": ["::ffff:127.0.0.1"],
+    "both.example": [PUBLIC, "127.0.0.1"],
+    "listed.example": ["127.0.0.1"],
+    "metadata.google.internal": ["169.254.169.254"],
+    "instance-data.ec2.internal": ["169.254.169.254"],
+    "private.example": ["10.1.2.3"],
+    "carrier.example": ["100.64.0.1"],
+    "unique.example": ["fd12:3456::1"],
+}
+FORMS = (
+    "http://127.0.0.1:{port}/",
+    "http://127.1:{port}/",
+    "http://127.0.1:{port}/",
+    "http://127.0.0.1.:{port}/",
+    "http://127.000.000.001:{port}/",
+    "http://2130706433:{port}/",
+    "http://0x7f000001:{port}/",
+    "http://0x7f.0x0.0x0.0x1:{port}/",
+    "http://0177.0.0.1:{port}/",
+    "http://017700000001:{port}/",
+    "http://127.0.0.1%2f@public.example:{port}/",
+    "http://0:{port}/",
+    "http://0.0.0.0:{port}/",
+    "http://localhost:{port}/",
+    "http://LOCALHOST:{port}/",
+    "http://localhost.:{port}/",
+    "http://[::1]:{port}/",
+    "http://[0:0:0:0:0:0:0:1]:{port}/",
+    "http://[::ffff:127.0.0.1]:{port}/",
+    "http://[::ffff:7f00:1]:{port}/",
+    "http://[::127.0.0.1]:{port}/",
+    "http://[64:ff9b::7f00:1]:{port}/",
+    "http://[2002:7f00:1::]:{port}/",
+    "http://[::]:{port}/",
+    "http://[::1%25lo]:{port}/",
+    "http://①②⑦.⓪.⓪.①:{port}/",
+    "http://127。0。0。1:{port}/",
+    "http://public.example@127.0.0.1:{port}/",
+    "http://public.example:80@127.0.0.1:{port}/",
+    "http://user:word@127.0.0.1:{port}/",
+    "http://127.0.0.1:{port}\\@public.example/",
+    "http://public.example\\@127.0.0.1:{port}/",
+    "http:\\\\127.0.0.1:{port}/",
+    "http:///127.0.0.1:{port}/",
+    "http:127.0.0.1:{port}/",
+    "//127.0.0.1:{port}/",
+    "http://127.0.0.1\t:{port}/",
+    "http://127.0.0.1\r\nHost: public.example:{port}/",
+    "http://public.example/ HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n",
+    "http://127.0.0.1:{port}#@public.example/",
+    "http://127.0.0.1:{port}?@public.example/",
+    "http://inside.example:{port}/",
+    "http://INSIDE.example.:{port}/",
+    "http://mapped.example:{port}/",
+    "http://both.example:{port}/",
+    "https://inside.example:{port}/",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1:{port}/_GET",
+    "ftp://127.0.0.1:{port}/",
+    "http://169.254.169.254/latest/meta-data/",
+    "http://2852039166/latest/meta-data/",
+    "http://0xa9fea9fe/latest/meta-data/",
+    "http://0251.0376.0251.0376/",
+    "http://[::ffff:a9fe:a9fe]/",
+    "http://[fd00:ec2::254]/",
+    "http://[fe80::1]/",
+    "http://metadata.google.internal/computeMetadata/v1/",
+    "http://instance-data.ec2.internal/",
+    "http://100.100.100.200/",
+    "http://10.0.0.1/",
+    "http://172.16.0.1/",
+    "http://192.168.0.1/",
+    "http://private.example/",
+    "http://carrier.example/",
+    "http://unique.example/",
+    "http://224.0.0.1/",
+    "http://255.255.255.255/",
+)
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """The names of the test; whatever is a number in disguise is resolved as the machine does it."""
+    known = NAMES.get(host.lower().removesuffix("."))
+    return known if known is not None else system_resolver(host, port)
+
+
+def refused(url: str, *, hosts: tuple[str, ...] = ("public.example", "listed.example")) -> str:
+    """Why it is not asked; empty when it was."""
+    try:
+        test = SmokeTest(name="home", url=url, within=2)
+    except BadSmokeTest as error:
+        return str(error)
+    transport = HttpTransport(allowed=Allowed.of(hosts), resolve=resolve)
+    return probe(test, transport=transport, guard=lambda: None, sleep=lambda seconds: None).reason
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_form_of_an_address_reaches_what_the_environment_does_not_list(form: str) -> None:
+    with serving(once(OK + b"Content-Length: 6\r\n\r\ncanary")) as (port, requests):
+        reason = refused(form.format(port=port))
+    assert reason and requests == [], reason
+    refusals = (
+        "not asked",
+        "must begin",
+        "do not belong",
+        "is not an address",
+        "own fields",
+        "resolved",
+        "cannot be asked",
+    )
+    assert any(words in reason for words in refusals), reason
+
+
+def test_there_are_forty_forms_and_the_canary_can_sing() -> None:
+    assert len({*FORMS}) >= 40
+    with serving(once(OK + b"Content-Length: 6\r\n\r\ncanary")) as (port, requests):
+        assert refused(f"http://listed.example:{port}/") == ""
+        assert refused(f"http://inside.example:{port}/", hosts=("127.0.0.0/8",)) == ""
+        assert len(requests) == 2
+
+
+def test_a_redirect_to_the_canary_is_not_followed_even_when_it_is_expected() -> None:
+    with serving(once(OK + b"Content-Length: 6\r\n\r\ncanary")) as (port, requests):
+        for code in ("301", "302", "303", "307", "308"):
+            answer = f"HTTP/1.1 {code} Go\r\nLocation: http://inside.example:{port}/\r\nContent-Length: 0\r\n\r\n"
+            with serving(once(answer.encode())) as (first, asked):
+                assert "answered" in refused(f"http://listed.example:{first}/")
+                assert len(asked) == 1
+        assert requests == []
+
+
+def test_a_name_is_resolved_once_and_the_second_answer_counts_for_nothing() -> None:
+    answers = [[PUBLIC], ["127.0.0.1"], ["127.0.0.1"]]
+    with serving(once(OK + b"Content-Length: 6\r\n\r\ncanary")) as (port, requests):
+        test = SmokeTest(name="home", url=f"http://rebinding.example:{port}/", within=0.5)
+        transport = HttpTransport(resolve=lambda host, port: answers.pop(0))
+        found = probe(test, transport=transport, guard=lambda: None, sleep=lambda seconds: None)
+    assert not found.ok and requests == [] and len(answers) == 2

@@ -264,3 +264,14 @@ def test_a_flaky_pass_is_said() -> None:
 def test_a_finding_survives_a_row() -> None:
     found = finding("a", WORSE, may_be_broken=True)
     assert Finding.from_json(json.loads(json.dumps(found.as_json()))) == found
+
+
+@pytest.mark.parametrize("page", ["x" * 9000, "\n" * 9000, "ū" * 9000, "🌳\n" * 9000])
+def test_a_log_holds_at_most_64_kb_of_pages_however_many_tests_fail(page: str) -> None:
+    web = ScriptedWeb({URL: Answer(status=500, body=page.encode())})
+    lines: list[str] = []
+    tests = [smoke_test(name=f"test{number}", attempts=5) for number in range(30)]
+    run_all(tests, transport=web, guard=lambda: None, sleep=lambda seconds: None, log=lines.append)
+    assert len(lines) == 150, "every attempt has its line, with a page or without"
+    pages = [line.partition("\n")[2] for line in lines]
+    assert 40_000 < sum(len(shown.encode()) for shown in pages) <= 64 * 1024

@@ -1,4 +1,4 @@
-"""Smoke tests against a real server on loopback that behaves in twenty ways, over real TLS, to real addresses."""
+"""Smoke tests against a real server on loopback that behaves in many ways (RF16), over real TLS, to real addresses."""
 
 from __future__ import annotations
 
@@ -137,6 +137,16 @@ BEHAVIOURS: dict[str, tuple[Talk, dict[str, object], str]] = {
         {},
         "answered 302 to https://other.example/, expected 200",
     ),
+    "a redirect to itself": (
+        answers(page(b"", "Location: /", status="302 Found")),
+        {"status": 302, "redirect": "/login"},
+        "redirects to /, expected",
+    ),
+    "a redirect to nowhere": (answers(page(b"", status="302 Found")), {"status": 302, "redirect": "/login"}, "nowhere"),
+    "a page that is not there": (answers(page(b"", status="404 No")), {}, "answered 404, expected 200"),
+    "a page that is forbidden": (answers(page(b"", status="403 No")), {}, "answered 403, expected 200"),
+    "no page at all": (answers(said("204 No Content")), {}, "answered 204, expected 200"),
+    "an error that only a proxy knows": (answers(page(b"", status="520 Oh")), {}, "answered 520, expected 200"),
     "a redirect to a file": (
         answers(page(b"", "Location: file:///etc/passwd", status="302 Found")),
         {"status": 302, "redirect": "/login"},
