@@ -232,6 +232,11 @@ def test_hostile_texts_in_its_fields_are_refused_or_inert(world: World, field: s
         version = world.uat.pipeline_versions.first()
         assert version is not None
         assert version.reason.isprintable() and not set(version.text) & set("\x00\x1b\u202e")
+
+
+def test_hostile_texts_are_no_templates_and_no_pages(world: World) -> None:
+    browser = world.browser("Ida")
+    for text in FIELDS:
         assert browser.post(f"{UAT}import/", {"template": text}).status_code == 400
         assert browser.get(f"{UAT}history/", {"page": text}).status_code == 200
 
