@@ -233,6 +233,10 @@ if DEPLOYNAUT_DEMO and not env.text("DEPLOYNAUT_SMTP"):
     EMAIL_FILE_PATH = DEPLOYNAUT_DATA / "mail"
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("DEPLOYNAUT_FROM", "Deploynaut <deploynaut@localhost>")
 
+# --- Repositories -----------------------------------------------------------------------------------------------------
+DEPLOYNAUT_PRIVATE_REPOSITORIES = env.words("DEPLOYNAUT_PRIVATE_REPOSITORIES", "")
+"""Names, addresses and networks that are not public, and from which repositories may be read over https."""
+
 # --- Text gateways and chats ------------------------------------------------------------------------------------------
 DEPLOYNAUT_PRIVATE_GATEWAYS = env.switch("DEPLOYNAUT_PRIVATE_GATEWAYS")
 """Whether a gateway or chat may be at a private address, and without TLS."""

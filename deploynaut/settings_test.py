@@ -15,7 +15,17 @@ if "DEPLOYNAUT_TEST_DATA" not in os.environ:
     os.environ["DEPLOYNAUT_DATA"] = _home
 else:
     os.environ["DEPLOYNAUT_DATA"] = os.environ["DEPLOYNAUT_TEST_DATA"]
-for _name in ("HOSTS", "DEBUG", "URL", "PROXIES", "MASTER_KEY", "SMTP", "DEMO", "PRIVATE_GATEWAYS"):
+for _name in (
+    "HOSTS",
+    "DEBUG",
+    "URL",
+    "PROXIES",
+    "MASTER_KEY",
+    "SMTP",
+    "DEMO",
+    "PRIVATE_GATEWAYS",
+    "PRIVATE_REPOSITORIES",
+):
     os.environ.pop(f"DEPLOYNAUT_{_name}", None)
 
 from deploynaut.settings import *  # noqa: E402, F403 (a settings module is a bag of names)

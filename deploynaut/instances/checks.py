@@ -18,7 +18,7 @@ from deploynaut.engine.connections.grammar import check_host, check_path, check_
 from deploynaut.engine.connections.host_keys import fingerprint as fingerprint_of
 from deploynaut.engine.pipeline import SpecError, parse
 from deploynaut.engine.recipes import RecipeError, make
-from deploynaut.engine.repository import BadAddress, check_address
+from deploynaut.engine.repository import BadAddress, check_address, check_place
 from deploynaut.instances import approvers
 from deploynaut.instances.hosts import check_hosts
 
@@ -52,6 +52,7 @@ def check_repository(address: str) -> None:
     """Git may be given this address."""
     try:
         check_address(address, allow_local_below=local_repositories())
+        check_place(address, private=settings.DEPLOYNAUT_PRIVATE_REPOSITORIES)
     except BadAddress as error:
         raise ValidationError({"repository": str(error)}) from None
 

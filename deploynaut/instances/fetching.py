@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
 from django.db import transaction
 
 from deploynaut.accounts import audit
@@ -56,6 +57,7 @@ def mirror_of(instance: Instance) -> Mirror:
         address=instance.repository,
         private_key=secrets.private_key("instance", instance.pk),
         host_keys=_known_host(instance),
+        private=frozenset(settings.DEPLOYNAUT_PRIVATE_REPOSITORIES),
     )
     return Mirror(secrets.mirrors() / str(instance.pk), access=access, allow_local_below=local_repositories())
 

@@ -162,14 +162,15 @@ def _wish(environment: Environment, changed: Mapping[str, Any]) -> Wish:
     after = {name: getattr(environment, name) for name in changed}
     environment.refresh_from_db(fields=list(changed))
     kind = ProposalKind.PIPELINE if set(changed) == {"pipeline"} else ProposalKind.SETTINGS
-    words = ", ".join(_WORDS[name] for name in changed)
+    *most, last = (word for name, word in _WORDS.items() if name in changed)
+    words = f"{', '.join(most)} and {last}" if most else last
     return Wish(kind, f"Change the {words} of {environment.name}", before, after)
 
 
 _WORDS = {
     "url": "address",
     "recipe": "recipe",
-    "recipe_options": "recipe's options",
+    "recipe_options": "recipe options",
+    "hosts": "test hosts",
     "pipeline": "pipeline",
-    "hosts": "hosts that tests may ask",
 }

@@ -15,6 +15,7 @@ from deploynaut.engine.repository.fetching import (
 from deploynaut.engine.repository.listing import Branch, Changes, Commit, Tag
 from deploynaut.engine.repository.members import RELEASE_FILE, BadTree, Kind, Limits, Member, inspect, shown
 from deploynaut.engine.repository.mirror import FetchResult, Mirror, NeverFetched, RevisionNotFound
+from deploynaut.engine.repository.places import check_place
 from deploynaut.engine.repository.program import GitMissing
 from deploynaut.engine.repository.revisions import BadRevision, check_commit, check_ref, is_full_id
 
@@ -46,6 +47,7 @@ __all__ = [
     "account_of",
     "check_address",
     "check_commit",
+    "check_place",
     "check_ref",
     "enable_where",
     "host_of",

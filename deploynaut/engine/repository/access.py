@@ -10,6 +10,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
 
 from deploynaut.engine import vault
+from deploynaut.engine.repository import places
 from deploynaut.engine.repository.addresses import is_local, uses_ssh
 from deploynaut.engine.shell import quote
 
@@ -18,12 +19,14 @@ from deploynaut.engine.shell import quote
 class Access:
     """A repository and the means to read it. The key is bound to this address: a new address needs a new Access.
 
-    `private_key`: OpenSSH form, for addresses reached by SSH. `host_keys`: lines of a known_hosts file.
+    `private_key`: OpenSSH form, for addresses reached by SSH. `host_keys`: lines of a known_hosts file. `private`:
+    names and networks that are not public and may be asked over https all the same.
     """
 
     address: str
     private_key: bytes | None = field(default=None, repr=False)
     host_keys: str = ""
+    private: frozenset[str] = frozenset()
 
     @property
     def fingerprint(self) -> str:
@@ -39,17 +42,30 @@ def transport(access: Access, *, private: Path) -> Iterator[Mapping[str, str]]:
     """The environment in which git may speak to the address, and to nothing else.
 
     The key and host keys lie in `private` as 0600 files, gone after the block; `vault.sweep(private)` removes what
-    a killed process left there.
+    a killed process left there. Raises BadAddress for a place that may not be asked.
     """
     if is_local(access.address):
         yield {"GIT_ALLOW_PROTOCOL": "file"}
     elif not uses_ssh(access.address):
-        yield {"GIT_ALLOW_PROTOCOL": "https"}
+        yield {"GIT_ALLOW_PROTOCOL": "https", **_only_there(access)}
     else:
         with contextlib.ExitStack() as files:
             hosts = files.enter_context(vault.private_file(access.host_keys.encode(), private))
             key = files.enter_context(vault.private_file(access.private_key or b"", private))
             yield {"GIT_ALLOW_PROTOCOL": "ssh", "GIT_SSH_VARIANT": "ssh", "GIT_SSH_COMMAND": _ssh(key=key, hosts=hosts)}
+
+
+def _only_there(access: Access) -> dict[str, str]:
+    """Git connects to the addresses that were looked at, and is led nowhere else by a redirect."""
+    settings = {
+        "http.curloptResolve": places.pinned(access.address, private=access.private, resolve=places.system_resolver),
+        "http.followRedirects": "false",
+        "http.proxy": "",
+    }
+    found = {"GIT_CONFIG_COUNT": str(len(settings))}
+    for number, (name, value) in enumerate(settings.items()):
+        found |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return found
 
 
 _OPTIONS = (

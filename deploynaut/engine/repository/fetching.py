@@ -112,6 +112,13 @@ def _not_found(access: Access) -> str:
     return f"{_place(access)} does not exist, or we may not see it. Check the address{hint}."
 
 
+def _moved(access: Access) -> str:
+    return (
+        f"{_place(access)} answers with another address, and nobody is followed there unseen. Open the repository in a "
+        "browser and write the address that its page names; often it is the same with .git at its end."
+    )
+
+
 def _mismatch(access: Access) -> str:
     return (
         f"{host_of(access.address)} showed another host key than the pinned one, or none is pinned. "
@@ -158,6 +165,11 @@ _KINDS: tuple[tuple[type[RepositoryError], tuple[str, ...], Callable[[Access], s
             "Too many authentication failures",
         ),
         _refused,
+    ),
+    (
+        RepositoryNotFound,
+        tuple(f"returned error: {status}" for status in (301, 302, 303, 307, 308)),
+        _moved,
     ),
     (
         RepositoryUnreachable,

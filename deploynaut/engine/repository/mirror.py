@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploynaut.engine.repository import listing, renewal
 from deploynaut.engine.repository.access import Access, transport
-from deploynaut.engine.repository.addresses import check_address
+from deploynaut.engine.repository.addresses import BadAddress, check_address
 from deploynaut.engine.repository.archive import CutShort, read_archive, write_members
 from deploynaut.engine.repository.fetching import (
     EmptyRepository,
@@ -18,6 +18,7 @@ from deploynaut.engine.repository.fetching import (
     ProgressLines,
     RepositoryDamaged,
     RepositoryError,
+    RepositoryUnreachable,
     explain,
 )
 from deploynaut.engine.repository.listing import Branch, Changes, Commit, Tag, Touched
@@ -207,7 +208,7 @@ class Mirror:
 
     def _fetch_into(self, git: Git, *, progress: Progress, guard: Callable[[], None], hold: int) -> None:
         words = ("fetch", "--progress", "--prune", "--no-tags", "--no-write-fetch-head", "--force", "--end-of-options")
-        with transport(self.access, private=self.private) as environment:
+        with self._transport() as environment:
             try:
                 replace(git, environment=environment).watch(
                     *words,
@@ -220,6 +221,15 @@ class Mirror:
                 )
             except GitFailed as error:
                 raise explain(error, access=self.access) from error
+
+    @contextlib.contextmanager
+    def _transport(self) -> Iterator[Mapping[str, str]]:
+        with contextlib.ExitStack() as stack:
+            try:
+                environment = stack.enter_context(transport(self.access, private=self.private))
+            except BadAddress as error:
+                raise RepositoryUnreachable(str(error)) from error
+            yield environment
 
     def _refs(self, git: Git) -> dict[str, str]:
         # Asked for its type, git looks at every tip, and so notices that one is missing.
