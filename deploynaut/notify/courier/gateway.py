@@ -23,11 +23,11 @@ def deliver(parcel: Mapping[str, Any]) -> Told:
     """Send the parcel by its Apprise URL; `{to}` in it is where the number goes."""
     if not parcel["allow_private"]:
         _ask_public_addresses_alone()
-    heard = Heard()
     service = _service(parcel)
     if service is None:
         return Told(False, "Apprise does not understand this address. Check it against Apprise's documentation.")
-    sent = service.notify(body=parcel["body"], title=parcel["title"], body_format=apprise.NotifyFormat.TEXT)
+    with Heard() as heard:
+        sent = service.notify(body=parcel["body"], title=parcel["title"], body_format=apprise.NotifyFormat.TEXT)
     if sent:
         return Told(True, heard.words or "taken")
     return Told(False, heard.words or "refused without a word", perhaps=heard.perhaps)
@@ -47,12 +47,18 @@ class Heard:
     def __init__(self) -> None:
         self.words, self.perhaps = "", False
         self._send = requests.Session.send
+
+    def __enter__(self) -> Heard:
         heard = self
 
         def send(session: requests.Session, request: Any, **options: Any) -> requests.Response:
             return heard._asked(session, request, options)
 
         requests.Session.send = send  # type: ignore[method-assign]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        requests.Session.send = self._send  # type: ignore[method-assign]
 
     def _asked(self, session: requests.Session, request: Any, options: dict[str, Any]) -> requests.Response:
         try:

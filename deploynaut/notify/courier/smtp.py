@@ -11,6 +11,7 @@ from deploynaut.notify.courier.answers import Told
 
 EACH = 10.0
 """Seconds for one answer."""
+_LATE = f"no answer within {EACH:.0f} s"
 
 
 def deliver(parcel: Mapping[str, Any]) -> Told:
@@ -29,11 +30,13 @@ def deliver(parcel: Mapping[str, Any]) -> Told:
     except smtplib.SMTPResponseException as error:
         return Told(False, f"{error.smtp_code} {_text(error.smtp_error)}")
     except TimeoutError:
-        return Told(False, f"no answer within {EACH:.0f} s", perhaps=handed)
+        return Told(False, _LATE, perhaps=handed)
     except ssl.SSLError as error:
         return Told(False, f"TLS: {error.reason or error}")
     except (smtplib.SMTPException, OSError) as error:
-        return Told(False, str(error) or type(error).__name__, perhaps=handed)
+        # The library tells a time that ran out as a connection that was closed.
+        late = "timed out" in str(error)
+        return Told(False, _LATE if late else str(error) or type(error).__name__, perhaps=handed)
 
 
 def _connected(parcel: Mapping[str, Any]) -> smtplib.SMTP:
