@@ -72,7 +72,8 @@ def test_production_shows_what_a_file_leaves_out(world: World) -> None:
     assert page.count(">default</span>") == 7
     assert "First asks the Deployment Managers (Max, Mia)." in page
     assert "After 2 hours without an answer asks the Instance Managers (Ida)." in page
-    assert "expires after 7 days" in page
+    assert "Then the first again, every 2 hours." in page
+    assert "Expires after 7 days." in page
     assert "For 1 hour one click undoes everything." in page
     assert "No page is looked at: the file names no smoke test." in page
     assert "Only what succeeded on uat, and was not withdrawn, can be chosen." in page
@@ -347,7 +348,7 @@ def test_a_comparison_leaves_out_what_did_not_change() -> None:
     old = "\n".join(f"line {number}" for number in range(40))
     rows = compare(old, old.replace("line 20", "line twenty")).rows
     assert [row.kind for row in rows] == ["gap", *["same"] * 3, "gone", "added", *["same"] * 3, "gap"]
-    assert [row.text for row in rows if row.kind == "gap"] == ["17 lines", "16 lines"]
+    assert [row.text for row in rows if row.kind == "gap"] == ["17 lines as before", "16 lines as before"]
     assert compare("a\n" * MOST, "b\n" * MOST).too_long
     assert compare("a", "a").same
 

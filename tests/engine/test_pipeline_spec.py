@@ -157,7 +157,7 @@ REFUSED_ANYWHERE = [
     ('messages: {failed: {subject: "a\\nb"}}', "should be one line"),
     (
         "messages: {failed: {body: 'See <pipelinelnik>'}}",
-        "there is no placeholder <pipelinelnik>; known are <abortlink>",
+        "there is no placeholder <pipelinelnik>; known are <requester>",
     ),
     ("messages: {failed: {text: " + "x" * 481 + "}}", "at most 480"),
     ("on_failure: {database: drop}", "should be 'restore' or 'keep'"),

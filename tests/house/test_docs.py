@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from deploynaut.engine.pipeline import spec
+from deploynaut.engine.pipeline.parts import Told
 from deploynaut.engine.pipeline.state import Mark, Status, StepStatus
+from deploynaut.engine.pipeline.values import PLACEHOLDERS
 from deploynaut.engine.recipes import RECIPES
 from deploynaut.engine.steps import STEPS
 from tests.house.tree import ROOT, named, project_files, python_files
@@ -66,6 +68,14 @@ def test_every_key_of_a_smoke_test_is_in_its_table() -> None:
     text = (REFERENCE / "pipeline.md").read_text(encoding="utf-8")
     section = text.partition("## `smoke_tests`\n")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set(spec.TestSpec.model_fields)
+
+
+def test_every_message_and_placeholder_of_the_file_is_in_its_section() -> None:
+    text = (REFERENCE / "pipeline.md").read_text(encoding="utf-8")
+    section = text.partition("## `messages`\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+    assert named == {str(told) for told in Told} | set(spec.Text.model_fields)
+    assert set(re.findall(r"`<([a-z-]+)>`", section)) == set(PLACEHOLDERS)
 
 
 def test_the_pipeline_of_the_reference_is_one() -> None:

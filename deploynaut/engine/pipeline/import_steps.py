@@ -87,7 +87,8 @@ def _status(found: Mapping[str, Any], made: dict[str, Any], path: Path, report: 
         report.add(Fate.LOOK, path, words)
     elif isinstance(status, int) and not isinstance(status, bool) and 100 <= status <= 599:
         made["status"] = status
-        words = "status" if status not in REDIRECTS else "status; say with `redirect` where it must lead"
+        more = "; say with `redirect` where it must lead" if status in REDIRECTS else ""
+        words = f"status: {status}{more}"
         report.add(Fate.TRANSLATED, (*path, "ExpectStatus"), words)
     else:
         report.add(Fate.DROPPED, (*path, "ExpectStatus"), "it is no status from 100 to 599")
@@ -194,7 +195,7 @@ def _smoke_tests(options: Mapping[str, Any], path: Path, made: Steps, texts: Tex
     made.take_tests(options.get("Tests"), (*path, "Tests"), report, within=within)
     if (tries := _tries(options.get("Attempts"))) is not None:
         made.set("smoke_tests", "attempts", max(tries, made.settings["smoke_tests"].get("attempts", 1)))
-        report.add(Fate.TRANSLATED, (*path, "Attempts"), "attempts")
+        report.add(Fate.TRANSLATED, (*path, "Attempts"), f"smoke_tests.attempts: {tries}")
     _time(options, "AttemptDelay", "smoke_tests", "delay", path, made, report)
     if options.get("PerformTestOn") not in (None, "ThisEnvironment"):
         report.add(Fate.NOTHING_LIKE_IT, (*path, "PerformTestOn"), "tests ask this environment's own site")

@@ -46,6 +46,9 @@ class Told(StrEnum):
     ROLLBACK_BEGUN = "rollback_begun"
     ROLLED_BACK = "rolled_back"
     ROLLBACK_FAILED = "rollback_failed"
+    WITHDRAWN = "withdrawn"
+    BREAK_GLASS = "break_glass"
+    HOST_DIFFERS = "host_differs"
 
 
 def _told(value: object) -> Told:

@@ -16,16 +16,19 @@ ROLES = ("deployment-managers", "instance-managers")
 """The words for roles that `ask` knows: the ones that may approve."""
 
 PLACEHOLDERS = (
-    "abortlink",
-    "approvelink",
-    "pipelinelink",
-    "requester",
-    "requester-email",
-    "environment",
-    "project",
-    "commitsha",
+    *(
+        "requester",
+        "requester-email",
+        "project",
+        "environment",
+        "commitsha",
+        "pipelinelink",
+        "approvelink",
+        "abortlink",
+    ),
+    *("deployment", "revision", "attendant", "approver", "outcome", "reason", "withdrawn-by", "site"),
 )
-"""What a text of the file may hold in angle brackets, as in the original's templates."""
+"""What a text of the file may hold in angle brackets: those of the original's templates, and ours."""
 
 _EMAIL = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"

@@ -54,7 +54,7 @@ def _rows(before: list[str], after: list[str]) -> Iterator[Row]:
     last = 0
     for group in SequenceMatcher(None, before, after).get_grouped_opcodes(AROUND):
         if group[0][1] > last:
-            yield Row("gap", f"{group[0][1] - last} lines")
+            yield _gap(group[0][1] - last)
         for tag, i1, i2, j1, j2 in group:
             if tag == "equal":
                 yield from (Row("same", line, i1 + n + 1, j1 + n + 1) for n, line in enumerate(before[i1:i2]))
@@ -63,4 +63,8 @@ def _rows(before: list[str], after: list[str]) -> Iterator[Row]:
             yield from (Row("added", line, new=j1 + n + 1) for n, line in enumerate(after[j1:j2]))
         last = group[-1][2]
     if len(before) > last:
-        yield Row("gap", f"{len(before) - last} lines")
+        yield _gap(len(before) - last)
+
+
+def _gap(lines: int) -> Row:
+    return Row("gap", f"{lines} line{'' if lines == 1 else 's'} as before")

@@ -85,6 +85,7 @@ class Pipeline(View):
             "preview": preview(environment, checked.spec) if checked.spec else None,
             "difference": compare(environment.pipeline, checked.text) if tried else None,
             "tried": tried,
+            "rows": min(36, max(14, checked.text.count("\n") + 4)),
             "based_on": mark(environment.pipeline),
             "reason": request.POST.get("reason", "")[:1_000],
             "proposals": _proposals(environment),

@@ -66,8 +66,9 @@ def _approval(environment: Environment, spec: PipelineSpec) -> Iterator[str]:
     yield f"First asks {groups[0]}."
     for group in groups[1:]:
         yield f"After {spoken(settings.escalate_after)} without an answer asks {group}."
-    after = "in turn again" if len(groups) > 1 else "again"
-    yield f"Every {spoken(settings.escalate_after)} {after}; expires after {spoken(settings.expires_after)}."
+    again = "the first again" if len(groups) > 1 else "once more"
+    yield f"Then {again}, every {spoken(settings.escalate_after).removeprefix('1 ')}."
+    yield f"Expires after {spoken(settings.expires_after)}."
 
 
 def _group(environment: Environment, group: Sequence[str]) -> str:
