@@ -108,6 +108,10 @@ def _holding(
     return people.distinct().order_by("name", "pk")
 
 
+EVERYTHING = ~Q(pk__in=[])
+"""Always true. Not an empty Q, which Django leaves out of an "or": everything or one thing would be that one thing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """One role that a person has: everywhere (`instance` None), in an instance, or in one environment of it."""
@@ -164,7 +168,7 @@ class UserRights:
     def _where(self, right: Right, condition: Callable[[Held], Q], *, wide: bool) -> Q:
         holding = [held for held in self.held if right in RIGHTS[held.role]]
         if any(held.instance is None for held in holding):
-            return Q()
+            return EVERYTHING
         found = Q(pk__in=[])
         for held in holding:
             if wide or held.environment is None:

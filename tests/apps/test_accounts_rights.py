@@ -164,7 +164,9 @@ class TestQuestions:
         assert rights.instances(Right.SEE) == Q(pk__in=[]) | Q(pk=ACME) | Q(pk=OTHER)
         assert rights.environments(Right.SEE) == Q(pk__in=[]) | Q(instance_id=ACME) | Q(instance_id=OTHER, pk=9)
         assert rights.environments(Right.RELEASE_TEST) == Q(pk__in=[]) | Q(instance_id=ACME)
-        assert Rights.of(make_person("Ada", Role.ADMINISTRATOR)).instances(Right.SEE) == Q()
+        everything = Rights.of(make_person("Ada", Role.ADMINISTRATOR)).instances(Right.SEE)
+        assert Grant.objects.filter(everything).count() == Grant.objects.count()
+        assert Grant.objects.filter(everything | Q(role=Role.VIEWER)).count() == Grant.objects.count() > 2
         assert not Grant.objects.filter(Rights.of(make_person("Sam")).instances(Right.SEE)).exists()
 
 
