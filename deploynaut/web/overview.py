@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Exists, OuterRef, Q
 
+from deploynaut.accounts.clock import now
 from deploynaut.accounts.models import User
 from deploynaut.accounts.rights import UserRights
 from deploynaut.deployments.models import Deployment
 from deploynaut.engine.pipeline import Status
+from deploynaut.instances import closures
+from deploynaut.instances.closures import Closure
 from deploynaut.instances.models import Commit, Environment, Target
 from deploynaut.web import abilities, looks, scope
 from deploynaut.web.abilities import Ability
@@ -28,6 +31,7 @@ class Row:
     open: Deployment | None
     stuck: Deployment | None
     ready: int
+    closed: Closure | None = None
 
     @property
     def look(self) -> looks.Look:
@@ -40,14 +44,15 @@ class Row:
 
     def deploy(self, user: User, rights: UserRights) -> Ability:
         """Can you deploy?"""
-        return abilities.deploy(user, rights, self.environment, ready=self.ready > 0)
+        return abilities.deploy(user, rights, self.environment, ready=self.ready > 0, closed=self.closed)
 
 
 def rows(environments: Iterable[Environment]) -> list[Row]:
-    """A row for each of the environments, in their order. Five queries, however many there are."""
+    """A row for each of the environments, in their order. Seven queries, however many there are."""
     found = sorted(environments, key=lambda one: (one.instance.name, _ORDER.get(one.kind, 9), one.name))
     keys = [environment.pk for environment in found]
     live = Deployment.objects.live_on(found)
+    closed = closures.of(found, now=now())
     busy = {one.environment_id: one for one in open_deployments(keys)}
     stuck = {one.environment_id: one for one in in_maintenance(keys)}
     subjects = commit_subjects(live.values())
@@ -65,6 +70,7 @@ def rows(environments: Iterable[Environment]) -> list[Row]:
             open=busy.get(one.pk),
             stuck=stuck.get(one.pk),
             ready=ready.get(one.pk, 0),
+            closed=closed.get(one.pk),
         )
         for one in found
     ]

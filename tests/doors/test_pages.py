@@ -143,7 +143,7 @@ def test_the_instance_speaks_as_the_guide_does(world: World) -> None:
 
 def test_deploy_a_tagged_release_appears_once_a_fetch_has_brought_a_tag(world: World) -> None:
     world.instance.refs.filter(kind="tag").delete()
-    for address in ("/instances/acme/", "/instances/acme/prod/release/"):
+    for address in ("/instances/acme/", "/instances/acme/uat/release/"):
         assert "Deploy a tagged release" not in world.browser("Rob").get(address).content.decode()
 
 
@@ -154,7 +154,7 @@ def test_the_environment_ends_with_its_history(world: World) -> None:
 
 
 def test_the_choosing_page_offers_the_four_ways_of_the_guide(world: World) -> None:
-    page = world.browser("Rob").get("/instances/acme/prod/release/").content.decode()
+    page = world.browser("Rob").get("/instances/acme/uat/release/").content.decode()
     words = Words(page)
     assert ("h1", "Deploy a new release") in words
     for label in (
@@ -164,7 +164,7 @@ def test_the_choosing_page_offers_the_four_ways_of_the_guide(world: World) -> No
         "Deploy a specific commit id",
     ):
         assert ("label", label) in words
-    assert ("button", "Begin the release process on prod") in words
+    assert ("button", "Begin the release process on uat") in words
 
 
 def test_the_deployment_offers_abort_and_its_logs(world: World) -> None:

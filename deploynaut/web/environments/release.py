@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views import View
@@ -12,19 +14,26 @@ from django.views import View
 from deploynaut.accounts.clock import now
 from deploynaut.accounts.models import User
 from deploynaut.accounts.rights import UserRights
+from deploynaut.deployments import dry_runs
+from deploynaut.deployments.dry_runs import CannotRehearse
 from deploynaut.deployments.managers import AlreadyOpen, CannotBegin
 from deploynaut.deployments.models import Deployment
 from deploynaut.deployments.promotion import NotPromoted
-from deploynaut.engine.pipeline import SpecError, Status
+from deploynaut.engine.pipeline import GATES, SpecError, Status
+from deploynaut.engine.pipeline import NotAllowed as NotNow
 from deploynaut.engine.repository import BadRevision
 from deploynaut.instances.models import Environment, Ref
 from deploynaut.instances.revisions import RevisionNotFound, choose
 from deploynaut.web import looks, overview, scope
 from deploynaut.web.deployments.tiles import usual_seconds
+from deploynaut.web.fragments import problems
+from deploynaut.web.production import wishes
+from deploynaut.web.production.choosing import Choosing, choosing
 
 WAYS = ("branch", "tag", "release", "commit")
 CHOICES = 200
 """Names that a list to choose from holds at most; an older one is chosen by its commit id."""
+TYPED = (*WAYS, *wishes.FIELDS)
 
 
 class Release(View):
@@ -39,22 +48,19 @@ class Release(View):
         return render(request, "web/environments/release.html", _context(request, rights, found, chosen))
 
     def post(self, request: HttpRequest, instance: str, environment: str) -> HttpResponse:
-        """Begin the release process."""
+        """Begin the release process, or a dry run of it."""
         rights = scope.rights_of(request)
         found = scope.environment(rights, instance, environment)
-        user = scope.person(request)
-        by = request.POST.get("by", "")
-        text = request.POST.get(by, "") if by in WAYS else ""
         try:
-            revision = choose(found.instance, by=by, text=text)
-            deployment = Deployment.objects.begin(environment=found, by=user, revision=revision, now=now())
+            return _begin(request, found, scope.person(request))
+        except ValidationError as error:
+            return self._again(request, rights, found, {"problems": problems(error)}, status=400)
         except (BadRevision, RevisionNotFound) as error:
             return self._again(request, rights, found, {"problem": str(error)}, status=400)
         except AlreadyOpen as error:
             return self._again(request, rights, found, {"problem": str(error), "other": error.deployment}, status=409)
-        except (CannotBegin, NotPromoted) as error:
+        except (CannotBegin, NotPromoted, NotNow, CannotRehearse) as error:
             return self._again(request, rights, found, {"problem": str(error)}, status=409)
-        return redirect(deployment)
 
     def _again(
         self,
@@ -66,9 +72,21 @@ class Release(View):
         status: int,
     ) -> HttpResponse:
         by = request.POST.get("by", "")
-        chosen = {"by": by if by in WAYS else "branch", **{way: request.POST.get(way, "")[:300] for way in WAYS}}
+        chosen = {"by": by if by in WAYS else "branch", **{name: request.POST.get(name, "")[:1000] for name in TYPED}}
         context = {**_context(request, rights, environment, chosen), **more}
         return render(request, "web/environments/release.html", context, status=status)
+
+
+def _begin(request: HttpRequest, environment: Environment, user: User) -> HttpResponse:
+    by = request.POST.get("by", "")
+    text = request.POST.get(by, "") if by in WAYS else ""
+    revision = choose(environment.instance, by=by, text=text)
+    if request.POST.get("act") == "dry-run":
+        run = dry_runs.begin_dry_run(environment, revision=revision, by=user, now=now())
+        messages.success(request, "The dry run has begun: everything but the touching. Its log names each skipped act.")
+        return redirect("run-log", run.pk)
+    wish = wishes.wish_of(request, environment)
+    return redirect(Deployment.objects.begin(environment=environment, by=user, revision=revision, now=now(), **wish))
 
 
 def _context(
@@ -76,18 +94,36 @@ def _context(
 ) -> dict[str, Any]:
     (row,) = overview.rows([environment])
     user: User = scope.person(request)
-    refs = Ref.objects.filter(instance=environment.instance)
-    earlier = _earlier(rights, environment)
+    around = choosing(environment, user, rights, live=row.live, other=row.open, now=now())
+    shown = {} if environment.production else _ways(rights, environment)
+    passed = [one.passed for one in around.listed]
+    refused = [bar.deployment for bar in around.bars]
     return {
         "environment": environment,
         "row": row,
         "deploy": row.deploy(user, rights),
         "chosen": chosen,
+        "choosing": around,
+        "picked": _picked(chosen, around),
+        "subjects": overview.commit_subjects([*shown.get("earlier", ()), *passed, *refused, *around.withdrawn]),
+        "steps": _steps(environment),
+        **shown,
+    }
+
+
+def _picked(chosen: Mapping[str, str], around: Choosing) -> str:
+    """The promotable revision that is marked: the one a link or form brings along, else the newest that may be."""
+    wanted = chosen.get("release") or chosen.get("commit", "")
+    return wanted if any(one.passed.commit == wanted for one in around.listed) else around.first
+
+
+def _ways(rights: UserRights, environment: Environment) -> dict[str, Any]:
+    """The guide's four ways of choosing, for test and UAT."""
+    refs = Ref.objects.filter(instance=environment.instance)
+    return {
         "branches": list(refs.filter(kind=Ref.Kind.BRANCH)[:CHOICES]),
         "tags": list(refs.filter(kind=Ref.Kind.TAG)[:CHOICES]),
-        "earlier": earlier,
-        "subjects": overview.commit_subjects(earlier),
-        "steps": _steps(environment),
+        "earlier": _earlier(rights, environment),
     }
 
 
@@ -109,4 +145,9 @@ def _steps(environment: Environment) -> list[tuple[str, str, int | None]]:
     except SpecError:
         return []
     usual = usual_seconds(environment.pk)
-    return [(looks.label(kind), looks.PURPOSES.get(kind, ""), usual.get(kind)) for kind in kinds]
+    return [(looks.label(kind), looks.PURPOSES.get(kind, ""), _usual(kind, usual)) for kind in kinds]
+
+
+def _usual(kind: str, usual: Mapping[str, int]) -> int | None:
+    """How long people take is nobody's measure."""
+    return None if kind in GATES else usual.get(kind)

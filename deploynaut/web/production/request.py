@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +11,7 @@ from deploynaut.accounts.rights import UserRights
 from deploynaut.deployments import comparison
 from deploynaut.deployments.comparison import Comparison
 from deploynaut.deployments.models import Answer, Deployment
-from deploynaut.engine.pipeline import Status
+from deploynaut.engine.pipeline import GATES, Status
 from deploynaut.instances.models import Commit
 from deploynaut.notify.models import Message
 from deploynaut.web import abilities, looks
@@ -105,7 +106,12 @@ def _steps(deployment: Deployment) -> tuple[tuple[str, str, int | None], ...]:
     """What will be done after Deploy was pressed: name, purpose, usual seconds."""
     usual = usual_seconds(deployment.environment_id)
     kinds = [kind for kind in deployment.spec().kinds if kind not in ("approval", "confirm")]
-    return tuple((looks.label(kind), looks.PURPOSES.get(kind, ""), usual.get(kind)) for kind in kinds)
+    return tuple((looks.label(kind), looks.PURPOSES.get(kind, ""), _usual(kind, usual)) for kind in kinds)
+
+
+def _usual(kind: str, usual: Mapping[str, int]) -> int | None:
+    """How long people take is nobody's measure."""
+    return None if kind in GATES else usual.get(kind)
 
 
 def _way_back(deployment: Deployment) -> list[str]:

@@ -7,7 +7,9 @@ from django.urls import URLPattern, URLResolver, path
 from deploynaut.web.production import acts
 from deploynaut.web.production.approval import Approval
 from deploynaut.web.production.extend import Extend
+from deploynaut.web.production.lift import Lift
 from deploynaut.web.production.rollback import Rollback
+from deploynaut.web.production.withdraw import Withdraw
 
 _ENVIRONMENT = "instances/<name:instance>/<name:environment>"
 _DEPLOYMENT = f"{_ENVIRONMENT}/<number:number>"
@@ -19,4 +21,6 @@ PATTERNS: list[URLPattern | URLResolver] = [
     path(f"{_DEPLOYMENT}/attend/", acts.attend, name="attend"),
     path(f"{_DEPLOYMENT}/dismiss/", acts.dismiss, name="dismiss"),
     path(f"{_DEPLOYMENT}/extend/", Extend.as_view(), name="extend"),
+    path(f"{_DEPLOYMENT}/withdraw/", Withdraw.as_view(), name="withdraw"),
+    path(f"{_ENVIRONMENT}/refused/<number:pk>/", Lift.as_view(), name="lift"),
 ]
