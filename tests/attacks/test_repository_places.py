@@ -51,8 +51,8 @@ def canary() -> Iterator[tuple[int, list[bytes]]]:
     server.close()
 
 
-def fetch(directory: Path, address: str, **more: frozenset[str]) -> None:
-    mirror = Mirror(directory / "mirror", access=Access(address, **more), stall=10)
+def fetch(directory: Path, address: str, private: frozenset[str] = frozenset()) -> None:
+    mirror = Mirror(directory / "mirror", access=Access(address, private=private), stall=10)
     mirror.fetch(progress=lambda phase, percent: None, guard=lambda: None)
 
 

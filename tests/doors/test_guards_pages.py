@@ -21,7 +21,6 @@ NEW = "https://new.acme.example/"
 def released(world: World) -> World:
     """The world, with production released to."""
     world.prod.mark_released(NOW)
-    # Given long ago: a role that the proposer has just given does not count.
     return world
 
 
@@ -140,8 +139,7 @@ def test_a_proposal_of_another_instance_or_an_unseen_environment_is_not_found(re
     proposal = propose(released)
     other = make_instance("other")
     make_user("Una", Role.DEPLOYMENT_MANAGER, instance=other)
-    narrow = make_user("Nat", Role.INSTANCE_MANAGER, at=released.uat)
-    assert narrow
+    make_user("Nat", Role.INSTANCE_MANAGER, at=released.uat)
     assert released.browser("Una").get(proposal.get_absolute_url()).status_code == 404
     assert released.browser("Una").get(f"/instances/other/-/proposals/{proposal.pk}/").status_code == 404
     assert released.browser("Nat").get(proposal.get_absolute_url()).status_code == 404

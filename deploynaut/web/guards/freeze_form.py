@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
@@ -28,10 +29,10 @@ def zones() -> list[str]:
     return sorted(name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "SystemV/")))
 
 
-def fields(values: Mapping[str, str], days: list[str]) -> dict[str, object]:
+def fields(values: Mapping[str, str], days: list[str]) -> dict[str, Any]:
     """Of a new freeze. Raises ValidationError at the form's own field."""
     begins = values["begins"][:16]
-    found: dict[str, object] = {"reason": values["reason"], "zone": values["zone"], "begins": begins,
+    found: dict[str, Any] = {"reason": values["reason"], "zone": values["zone"], "begins": begins,
                                 "scope": values["scope"]}  # fmt: skip
     match values["repeats"]:
         case "once":

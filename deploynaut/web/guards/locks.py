@@ -87,7 +87,8 @@ def _page(
 ) -> HttpResponse:
     user, moment = scope.person(request), now()
     locks = EnvironmentLock.objects.filter(environment=environment).select_related("owner", "lifted_by")
-    in_force = list(locks.in_force(moment).select_related("owner", "environment__instance"))
+    current = EnvironmentLock.objects.in_force(moment).filter(environment=environment)
+    in_force = list(current.select_related("owner", "environment__instance"))
     past = page(request, locks.exclude(pk__in=[one.pk for one in in_force]))
     context = {
         "environment": environment,
