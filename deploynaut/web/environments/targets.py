@@ -110,7 +110,7 @@ def add(request: HttpRequest, instance: str, environment: str) -> HttpResponse:
     require_edit(scope.person(request), found)
     if not wrong:
         try:
-            fields = {**values, "port": int(port), **roles}
+            fields: dict[str, Any] = {**values, "port": int(port), **roles}
             made = Target.objects.add(environment=found, by=scope.person(request), now=now(), **fields)
             if isinstance(made, Proposal):
                 return proposed(request, made)
