@@ -22,6 +22,7 @@ from deploynaut.engine.recipes import known
 from deploynaut.instances.checks import require_edit
 from deploynaut.instances.models import Environment, Instance, Kind
 from deploynaut.web import abilities, scope
+from deploynaut.web.environments.options import BadOptions, read_options
 from deploynaut.web.fragments import problems, refuse_control, typed
 from deploynaut.web.guards.proposed import proposed
 
@@ -140,12 +141,9 @@ def _stored(environment: Environment) -> dict[str, str]:
 
 
 def _options(text: str, wrong: dict[str, list[str]]) -> dict[str, Any]:
-    """The recipe's options as typed: a JSON object. What is wrong with it is added to `wrong`."""
+    """The recipe's options as typed. What is wrong with them is added to `wrong`."""
     try:
-        found = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        found = None
-    if isinstance(found, dict):
-        return found
-    wrong["recipe_options"] = ['Write the options as a JSON object, such as {"docroot": "public"}.']
-    return {}
+        return read_options(text)
+    except BadOptions as error:
+        wrong["recipe_options"] = [str(error)]
+        return {}
