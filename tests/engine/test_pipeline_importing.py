@@ -223,7 +223,8 @@ WORDS = st.one_of(
     st.sampled_from(
         ["a@b.example", "+64 21 555 000", "DeploymentManager", "http://x.example/", "<b>", "<project>\n x\n\ty",
          "UserConfirmationStep", "TriggerDeployStep", "DeploymentPipelineStep", "SmokeTestPipelineStep",
-         "a: b #c", "EmergencyRollbackStep", "RollbackStep", "yes", "null", "- x", "| x", "&a", "!b", "'", '"', "\r\nx", " "]
+         "a: b #c", "EmergencyRollbackStep", "RollbackStep", "yes", "null", "- x", "| x", "&a", "!b",
+         "'", '"', "\r\nx", " "]
     ),
 )  # fmt: skip
 KEYS = st.sampled_from(
