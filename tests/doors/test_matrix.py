@@ -10,7 +10,7 @@ from tests.doors.matrix import FILE, WRITE, Asker, as_text, blocks, lines
 from tests.doors.world import routes
 
 AGAIN = "When this is meant: python -m tests.doors.matrix, and look at the difference."
-PARTS = 4
+PARTS = 2
 
 
 def written() -> dict[str, list[str]]:

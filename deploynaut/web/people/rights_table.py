@@ -8,7 +8,16 @@ from deploynaut.accounts.roles import INSTANCE_WIDE, RIGHTS, SYSTEM_RIGHTS, Righ
 
 _MERGED = {Right.ABORT: Right.ABORT_OWN, Right.ROLL_BACK: Right.ROLL_BACK_OWN}
 """Shown in one row: who may do it to any deployment, and who to one that they began."""
-_ANYWHERE = frozenset({Right.ABORT, Right.ROLL_BACK, Right.MAINTENANCE, Right.EDIT_ENVIRONMENT, Right.LIFT_LOCK})
+_ANYWHERE = frozenset(
+    {
+        Right.BEGIN_PRODUCTION,
+        Right.ABORT,
+        Right.ROLL_BACK,
+        Right.EDIT_ENVIRONMENT,
+        Right.OVERRIDE_FREEZE,
+        Right.LIFT_LOCK,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +46,7 @@ def _place(right: Right) -> str:
         return "a test or UAT environment"
     if right in INSTANCE_WIDE or right is Right.EDIT_MEMBERS:
         return "the instance"
-    return "any environment" if right in _ANYWHERE else "production"
+    return "an environment" if right in _ANYWHERE else "production"
 
 
 def _cell(right: Right, role: Role) -> str:
