@@ -164,6 +164,15 @@ Steps:
     assert any(line.fate is Fate.LOOK and "<instance-manager>" in line.words for line in found.report)
 
 
+def test_more_people_than_a_file_may_have_are_left_out_and_named() -> None:
+    many = ", ".join(f"p{number}@acme.example" for number in range(30))
+    steps = f"Steps: {{A: {{Class: UserConfirmationStep, Recipients: [{many}], RecipientsDelay: 60}}}}"
+    found = translate(f"PipelineConfig: {{Recipients: {{Failure: [{many}]}}}}\n{steps}")
+    assert len(read(found).settings("approval").ask) == 10
+    assert len(read(found).notify["failed"]) == 20
+    assert len([line for line in found.report if "left out" in line.words]) == 2
+
+
 def test_gates_have_no_place_on_uat() -> None:
     found = translate(PROD, production=False)
     assert read(found).kinds == ("prepare", "backup", "release", "smoke_tests")

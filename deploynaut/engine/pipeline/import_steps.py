@@ -11,7 +11,7 @@ from typing import Any
 
 from deploynaut.engine.pipeline.import_report import Fate, Report
 from deploynaut.engine.pipeline.import_texts import Path, Texts, names
-from deploynaut.engine.pipeline.parts import PRODUCTION
+from deploynaut.engine.pipeline.parts import MOST_GROUPS, MOST_IN_A_GROUP, PRODUCTION
 from deploynaut.engine.pipeline.rules import REDIRECTS
 from deploynaut.engine.pipeline.values import LONGEST, asked, written
 from deploynaut.engine.pipeline.web_addresses import web_address
@@ -155,7 +155,10 @@ def _ask(options: Mapping[str, Any], path: Path, made: Steps, report: Report) ->
         return
     if options.get("RecipientsDelay") is None:
         groups = [list(dict.fromkeys(one for group in groups for one in group))]
-    made.set("approval", "ask", groups)
+    if len(groups) > MOST_GROUPS or any(len(group) > MOST_IN_A_GROUP for group in groups):
+        words = f"{MOST_GROUPS} groups of {MOST_IN_A_GROUP} are the most: those after them are left out"
+        report.add(Fate.DROPPED, path, words)
+    made.set("approval", "ask", [group[:MOST_IN_A_GROUP] for group in groups[:MOST_GROUPS]])
     words = "ask; each of them must be a user who may approve here, and they must be two people at least"
     report.add(Fate.LOOK, (*path, next(key for key in _WHO if key in options)), words)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploynaut.engine.pipeline.import_report import Fate, Report
-from deploynaut.engine.pipeline.parts import Told
+from deploynaut.engine.pipeline.parts import MOST_TOLD, Told
 from deploynaut.engine.pipeline.reading import clean
 from deploynaut.engine.pipeline.values import PLACEHOLDERS, addressee
 
@@ -104,7 +104,10 @@ def take_recipients(found: Any, path: Path, texts: Texts, report: Report) -> Non
             continue
         wanted = [one for one in (_addressee(name, (*path, event), report) for name in names(people)) if one]
         for told in texts.told(event) if wanted else ():
-            texts.notify.setdefault(told, []).extend(one for one in wanted if one not in texts.notify.get(told, []))
+            both = dict.fromkeys([*texts.notify.get(told, []), *wanted])
+            texts.notify[told] = list(both)[:MOST_TOLD]
+        if len(wanted) > MOST_TOLD:
+            report.add(Fate.DROPPED, (*path, event), f"{MOST_TOLD} are the most: those after them are left out")
         if wanted:
             keys = ", ".join(f"notify.{told}" for told in texts.told(event))
             report.add(Fate.TRANSLATED, (*path, event), keys)

@@ -21,6 +21,8 @@ from deploynaut.engine.pipeline.values import (
 
 FORWARD = ("backup", "release", "smoke_tests")
 PRODUCTION = ("approval", "confirm", "prepare", "backup", "release", "smoke_tests", "rollback_window")
+# Each of them is looked up when a file is saved, and told when it is time.
+MOST_GROUPS, MOST_IN_A_GROUP, MOST_TOLD = 10, 20, 20
 
 
 class Part(BaseModel):
@@ -61,8 +63,9 @@ def _told(value: object) -> Told:
 class Approval(Part):
     """The approval gate: groups asked one after the other, and how long they have."""
 
-    ask: tuple[tuple[Asked, ...], ...] = Field(
+    ask: tuple[Annotated[tuple[Asked, ...], Field(max_length=MOST_IN_A_GROUP)], ...] = Field(
         default=(("deployment-managers",), ("instance-managers",)),
+        max_length=MOST_GROUPS,
         description="Groups that are asked, one after the other: roles, or addresses of users.",
     )
     escalate_after: Duration = Field(default=timedelta(hours=2), description="Then the next group is asked.")
@@ -160,9 +163,9 @@ class File(Part):
         default_factory=dict, max_length=100, description="Pages that the working site is asked for, by name."
     )
     keep_releases: int = Field(default=5, ge=2, le=50, description="How many releases stay on a target.")
-    notify: dict[Annotated[Told, BeforeValidator(_told)], tuple[Addressee, ...]] = Field(
-        default_factory=dict, description="Further addressees of a message, by what it tells."
-    )
+    notify: dict[
+        Annotated[Told, BeforeValidator(_told)], Annotated[tuple[Addressee, ...], Field(max_length=MOST_TOLD)]
+    ] = Field(default_factory=dict, description="Further addressees of a message, by what it tells.")
     messages: dict[Annotated[Told, BeforeValidator(_told)], Text] = Field(
         default_factory=dict, description="Words of its own for a message, by what it tells."
     )

@@ -149,7 +149,11 @@ _WORDS = {
 
 def _told(document: Document, location: tuple[Any, ...], error: Any) -> str:
     location = tuple(part for part in location if part != "[key]")
-    words = _unknown(location) if error["type"] == "extra_forbidden" else _WORDS.get(error["type"], str(error["msg"]))
+    words = _WORDS.get(error["type"], str(error["msg"]))
+    if error["type"] == "extra_forbidden":
+        words = _unknown(location)
+    elif error["type"] == "too_long":
+        words = f"has {error['ctx']['actual_length']} entries; {error['ctx']['max_length']} are the most"
     return f"{document.place(*location)}: {words.removeprefix('Value error, ')}"
 
 
