@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.urls import reverse
+
 from deploynaut.accounts.rights import UserRights
 from deploynaut.accounts.roles import Right
 from deploynaut.instances.models import Instance, Target
+from deploynaut.notify.attention import missing
 from deploynaut.notify.models import Message
 from deploynaut.web import overview, scope
 
@@ -23,8 +26,8 @@ class Item:
 
 
 def items(rights: UserRights) -> list[Item]:
-    """Everything that this person sees and somebody should look at. Four queries."""
-    return [*_stuck(rights), *_undelivered(rights), *_hosts(rights), *_repositories(rights)]
+    """Everything that this person sees and somebody should look at. Five queries."""
+    return [*_stuck(rights), *_nobody_is_texted(rights), *_undelivered(rights), *_hosts(rights), *_repositories(rights)]
 
 
 def _stuck(rights: UserRights) -> list[Item]:
@@ -38,6 +41,16 @@ def _stuck(rights: UserRights) -> list[Item]:
         )
         for one in overview.stuck_for(rights)
     ]
+
+
+def _nobody_is_texted(rights: UserRights) -> list[Item]:
+    """For those who can mend it."""
+    words = missing() if rights.may(Right.SYSTEM_SETTINGS) else ""
+    return (
+        [Item(what="No text messages can be sent", why=words, url=reverse("system-settings"), act="Set up")]
+        if words
+        else []
+    )
 
 
 def _hosts(rights: UserRights) -> list[Item]:

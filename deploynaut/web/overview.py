@@ -11,6 +11,7 @@ from deploynaut.accounts.clock import now
 from deploynaut.accounts.models import User
 from deploynaut.accounts.rights import UserRights
 from deploynaut.deployments.models import Deployment
+from deploynaut.deployments.resolution import Resolution
 from deploynaut.engine.pipeline import Status
 from deploynaut.instances import closures
 from deploynaut.instances.closures import Closure
@@ -90,12 +91,14 @@ def open_deployments(environments: Iterable[int]) -> Iterable[Deployment]:
 
 
 def in_maintenance(environments: Iterable[int]) -> Iterable[Deployment]:
-    """The deployments that left an environment behind its maintenance screen: nothing good has followed."""
+    """The deployments that left an environment behind its maintenance screen: nothing good has followed,
+    and nobody has resolved it."""
     later = Deployment.objects.filter(
         environment=OuterRef("environment"), number__gt=OuterRef("number"), run__status__in=SETTLED
     )
+    resolved = Resolution.objects.filter(deployment=OuterRef("pk"), done_at__isnull=False)
     failed = Deployment.objects.get_queryset().for_page().filter(run__status=Status.ROLLBACK_FAILED)
-    return failed.filter(~Exists(later), environment__in=environments)
+    return failed.filter(~Exists(later), ~Exists(resolved), environment__in=environments)
 
 
 def commit_subjects(deployments: Iterable[Deployment]) -> dict[tuple[int, str], str]:

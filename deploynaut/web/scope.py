@@ -102,12 +102,12 @@ def _of_deployment(rights: UserRights, pk: int) -> bool:
     return deployments(rights).filter(pk=pk).exists()
 
 
-def _of_resolution(rights: UserRights, pk: int) -> bool:
-    return deployments(rights).filter(resolutions=pk).exists()
-
-
 def _of_environment(rights: UserRights, pk: int) -> bool:
     return environments(rights).filter(pk=pk).exists()
+
+
+def _of_resolution(rights: UserRights, pk: int) -> bool:
+    return deployments(rights).filter(resolutions=pk).exists()
 
 
 def _of_key(rights: UserRights, pk: int) -> bool:

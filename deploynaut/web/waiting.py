@@ -12,6 +12,7 @@ from datetime import datetime
 from deploynaut.accounts.models import User
 from deploynaut.accounts.rights import UserRights
 from deploynaut.instances.proposals import waiting
+from deploynaut.web.production import standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,12 @@ def proposals(user: User, rights: UserRights, now: datetime) -> Iterable[Waiting
     return [Waiting(f"Confirm a proposal for {one.place}: {one.title}", one.get_absolute_url()) for one in found]
 
 
-SOURCES: tuple[Source, ...] = (proposals,)
+def deployments(user: User, rights: UserRights, now: datetime) -> Iterable[Waiting]:
+    """Approvals that this person was asked for, and releases that they attend. One query."""
+    return [Waiting(what, url) for what, url in standing.mine(user, rights)]
+
+
+SOURCES: tuple[Source, ...] = (deployments, proposals)
 
 
 def for_me(user: User, rights: UserRights, now: datetime) -> list[Waiting]:

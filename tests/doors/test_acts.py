@@ -129,9 +129,9 @@ def test_another_technical_staff_may_not_abort(world: World) -> None:
 
 
 def test_aborting_what_has_ended_is_answered_in_words(world: World) -> None:
-    answer = world.browser("Mia").post("/instances/acme/uat/1/abort/", follow=True)
+    answer = world.browser("Mia").post("/instances/acme/uat/1/abort/")
     page = answer.content.decode()
-    assert answer.status_code == 200
+    assert answer.status_code == 409
     assert "Succeeded" in page
     assert 'role="alert"' in page
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.views import View
@@ -15,6 +14,7 @@ from deploynaut.runs.models import Run, StepRun
 from deploynaut.web import looks, scope
 from deploynaut.web.deployments import logs
 from deploynaut.web.deployments.facts import Shown, shown
+from deploynaut.web.production.late import late
 
 
 @require_safe
@@ -48,7 +48,7 @@ class Abort(View):
         try:
             found.abort(by=scope.person(request), now=now())
         except NotNow as error:
-            messages.error(request, str(error))
+            return late(request, found, error)
         return redirect(found)
 
 

@@ -63,7 +63,7 @@ class Request:
             )
             return f"{one.attendant.name} has{until} to press Deploy. Then it begins at once."
         if one.status.ended:
-            return one.outcome
+            return one.outcome.removeprefix(f"{self.look.word}. ")
         return f"{one.attendant.name} was told and presses Deploy next." if self.answer else "It goes on."
 
 

@@ -8,6 +8,7 @@ from deploynaut.web.production import acts
 from deploynaut.web.production.approval import Approval
 from deploynaut.web.production.extend import Extend
 from deploynaut.web.production.lift import Lift
+from deploynaut.web.production.resolve import Resolve, maintenance
 from deploynaut.web.production.rollback import Rollback
 from deploynaut.web.production.withdraw import Withdraw
 
@@ -22,5 +23,7 @@ PATTERNS: list[URLPattern | URLResolver] = [
     path(f"{_DEPLOYMENT}/dismiss/", acts.dismiss, name="dismiss"),
     path(f"{_DEPLOYMENT}/extend/", Extend.as_view(), name="extend"),
     path(f"{_DEPLOYMENT}/withdraw/", Withdraw.as_view(), name="withdraw"),
+    path(f"{_DEPLOYMENT}/resolve/", Resolve.as_view(), name="resolve"),
+    path("operations/maintenance/", maintenance, name="maintenance"),
     path(f"{_ENVIRONMENT}/refused/<number:pk>/", Lift.as_view(), name="lift"),
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django import template
 
 from deploynaut.deployments.counts import TableCount
+from deploynaut.deployments.models import Deployment
+from deploynaut.web import looks
 
 register = template.Library()
 
@@ -26,3 +28,9 @@ def difference(table: TableCount) -> str:
         return "gone"
     change = table.now - table.then
     return f"{change:+,}".replace(",", " ") if change else "same"
+
+
+@register.filter
+def how_it_ended(deployment: Deployment) -> str:
+    """Its outcome, as it is read next to the badge, which has said the first word already."""
+    return deployment.outcome.removeprefix(f"{looks.of_status(deployment.run.status).word}. ")
