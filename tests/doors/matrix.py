@@ -19,6 +19,8 @@ import pytest
 from deploynaut.accounts.roles import Role
 
 if TYPE_CHECKING:
+    from django.urls import URLPattern
+
     from tests.doors.world import World
 
 FILE = Path(__file__).with_name("matrix.txt")
@@ -30,7 +32,7 @@ READING, OTHERS = ("GET", "POST"), ("HEAD", "OPTIONS", "PUT", "PATCH", "DELETE")
 """The first are asked of each object. The others are refused before an object is looked up: asked of one's own."""
 HEAD = f"""# What every route answers to everybody. Made by `python -m tests.doors.matrix`; test_matrix.py compares.
 # Vera: Viewer. Rob: Technical Staff. Mia: Deployment Manager. Ida: Instance Manager. Olga: Ops. Ada: Administrator.
-# Sam: no role. nobody: not logged in. Forms are posted with a reason alone: 400, 302, 409 mean that it was allowed.
+# Sam: no role. nobody: not logged in. Forms are posted with little but a reason: 400, 302, 409: it was allowed.
 # own: of acme, where they have their roles. foreign: of beta, where they have none. missing: nowhere. any: no object.
 # login: sent to the log-in. fresh: a fresh log-in is asked for.
 {"":34}{" ".join(f"{name:6}" for name in ACTORS)}
@@ -50,7 +52,7 @@ STAGES = {
     "resolve": "broken",
 }
 """Where the deployment stands that a route is about, by the last word of the route."""
-TYPED = "reason=Because+it+must+be+so"
+TYPED = f"reason=Because+it+must+be+so&answer=approve&plan_hash={'0' * 64}"
 
 Answers = dict[str, dict[str, tuple[str, ...]]]
 """By method, by object: the answer to each of ACTORS."""
@@ -102,7 +104,7 @@ class Asker:
         self._cookies = {name: client.cookies.output(header="", sep=";") for name, client in self._clients.items()}
         self.bodies: dict[tuple[str, str, str], str] = {}
 
-    def answers(self, route: str, pattern: object) -> Answers:
+    def answers(self, route: str, pattern: URLPattern) -> Answers:
         """All answers of one route."""
         places = self.places(route, pattern)
         first = dict(list(places.items())[:1])
@@ -114,15 +116,15 @@ class Asker:
             for method in (*READING, *OTHERS)
         }
 
-    def places(self, route: str, pattern: object) -> dict[str, str]:
+    def places(self, route: str, pattern: URLPattern) -> dict[str, str]:
         """An address of each object."""
         from tests.doors.world import address
 
-        kinds = {"instance", "environment", "number", "pk"} & set(pattern.pattern.converters)  # type: ignore[attr-defined]
-        own = address(route, pattern, self.own)  # type: ignore[arg-type]
+        kinds = {"instance", "environment", "number", "pk"} & set(pattern.pattern.converters)
+        own = address(route, pattern, self.own)
         if not kinds:
             return {"any": own}
-        foreign = address(route, pattern, self.foreign)  # type: ignore[arg-type]
+        foreign = address(route, pattern, self.foreign)
         return {"own": own, "foreign": foreign, "missing": _missing(route, own)}
 
     def _ask(self, name: str, method: str, where: str, kind: str) -> str:

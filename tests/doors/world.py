@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Protocol
 
 from django.apps import apps
 from django.core.cache import cache
@@ -183,7 +184,14 @@ def _routes(prefix: str, patterns: Iterable[URLPattern | URLResolver]) -> Iterat
             yield whole, pattern
 
 
-def address(route: str, pattern: URLPattern, world: World) -> str:
+class Samples(Protocol):
+    """Whatever knows a value for each part of an address."""
+
+    def sample(self, parameter: str, route: str) -> object:
+        """A value that leads somewhere."""
+
+
+def address(route: str, pattern: URLPattern, world: Samples) -> str:
     """An address that this route answers."""
     for name in pattern.pattern.converters:
         kind = route[: route.index(f":{name}>")].rpartition("<")[2]
