@@ -151,6 +151,10 @@ class Environment(models.Model):
         """What its smoke tests may ask: names, addresses and networks, the host of its own address among them."""
         return allowed(self.url, self.hosts)
 
+    def open_proposals(self) -> models.QuerySet[Proposal]:
+        """Changes of it that wait for somebody to confirm them."""
+        return Proposal.objects.open().filter(environment=self).order_by("at")
+
     def mark_released(self, now: datetime) -> None:
         """A release has got beyond preparation here. The first time counts."""
         Environment.objects.filter(pk=self.pk, released_at=None).update(released_at=now)

@@ -48,6 +48,8 @@ def test_settings_of_production_are_proposed_answered_and_then_hold(released: Wo
     page = text(released.browser("Ida").get("/instances/acme/prod/settings/"))
     assert ">Propose</button>" in page and "this becomes a proposal" in page
     proposal = propose(released, reason="The new name", hosts="api.acme.example\n10.1.0.0/16")
+    for where in ("/instances/acme/prod/settings/", "/instances/acme/prod/"):
+        assert "waits for somebody else to confirm it" in text(released.browser("Vera").get(where)), where
     page = text(released.browser("Mia").get(proposal.get_absolute_url()))
     assert NEW in page and released.prod.url in page and "10.1.0.0/16" in page and "The new name" in page
     listed = text(released.browser("Mia").get("/instances/acme/-/proposals/"))

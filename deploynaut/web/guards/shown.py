@@ -79,7 +79,7 @@ class Shown:
     def changes(self) -> list[Change]:
         """Every value but the pipeline's text."""
         before, after = self.proposal.before, self.proposal.after
-        names = [name for name in _LABELS if name in after]
+        names = [name for name in _LABELS if after.get(name) or before.get(name) or after.get(name) is False]
         return [Change(_label(self.proposal, name), _text(name, before.get(name)), _text(name, after[name]))
                 for name in names if name not in _HIDDEN]  # fmt: skip
 
