@@ -93,7 +93,7 @@ class MailSink:
 
         await asyncio.sleep(self.wait)
         if self.answer.startswith("2") or self.swallow:
-            mail = cast(EmailMessage, message_from_bytes(cast(bytes, envelope.content), policy=policy.default))
+            mail = message_from_bytes(cast(bytes, envelope.content), policy=policy.default)
             self.mails.append(Mail(envelope.mail_from or "", list(envelope.rcpt_tos), mail))
         if self.swallow:
             await asyncio.sleep(3600)

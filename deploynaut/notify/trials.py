@@ -11,7 +11,6 @@ from deploynaut.accounts.models import PhoneCode, User
 from deploynaut.accounts.phones import PhoneRefused
 from deploynaut.accounts.rights import require
 from deploynaut.accounts.roles import Right
-from deploynaut.engine.pipeline import Decision, Event
 from deploynaut.engine.steps.base import StepFailed, StepResult
 from deploynaut.instances.secrets import hide
 from deploynaut.notify import servers
@@ -21,7 +20,7 @@ from deploynaut.notify.channels.email import send_mail
 from deploynaut.notify.channels.text import send_text
 from deploynaut.notify.chats import Chat
 from deploynaut.runs import subjects
-from deploynaut.runs.models import Run, StepRun
+from deploynaut.runs.models import Run
 
 MAIL, TEXT, CHAT, CODE = "test_mail", "test_text", "test_chat", "phone_code"
 LIMIT = timedelta(minutes=2)
@@ -74,31 +73,39 @@ def _begin(kind: str, subject: int, title: str, now: datetime) -> Run:
 # --- what the worker does --------------------------------------------------------------------------------------------
 
 
-def _mail(run: Run, work: subjects.Work) -> str:
+def mail(run: Run, work: subjects.Work) -> StepResult:
+    """A mail to the person who asked for it."""
     user = User.objects.get(pk=run.subject_id)
-    return send_mail(to=user.email, subject="Test message of Deploynaut", body=_greeting(user))
+    subject = "Test message of Deploynaut"
+    return _told(work, lambda: send_mail(to=user.email, subject=subject, body=_greeting(user)))
 
 
-def _text(run: Run, work: subjects.Work) -> str:
+def text(run: Run, work: subjects.Work) -> StepResult:
+    """A text to the person who asked for it; their number need not be verified."""
     user = User.objects.get(pk=run.subject_id)
     if not user.phone:
-        raise StepFailed("Your account has no phone number. Write it down first, under Messages.")
-    return send_text(to=user.phone, body=f"Deploynaut: test message for {user.name}. {settings.DEPLOYNAUT_URL}/")
+        raise StepFailed("Your account has no phone number. Write it down first, under My messages.")
+    words = f"Deploynaut: test message for {user.name}. {settings.DEPLOYNAUT_URL}/"
+    return _told(work, lambda: send_text(to=user.phone, body=words))
 
 
-def _chat(run: Run, work: subjects.Work) -> str:
-    chat = Chat.objects.get(pk=run.subject_id)
-    return send_chat(chat, title="Test message of Deploynaut", body="This chat is told about releases.")
+def chat(run: Run, work: subjects.Work) -> StepResult:
+    """A message into a chat."""
+    to = Chat.objects.get(pk=run.subject_id)
+    return _told(work, lambda: send_chat(to, title="Test message of Deploynaut", body="This chat is told of releases."))
 
 
-def _code(run: Run, work: subjects.Work) -> str:
+def code(run: Run, work: subjects.Work) -> StepResult:
+    """A new code to the number of the person who asked for it. The code itself is kept nowhere."""
     try:
-        phone, code = PhoneCode.objects.make(User.objects.get(pk=run.subject_id), now=work.clock())
+        phone, digits = PhoneCode.objects.make(User.objects.get(pk=run.subject_id), now=work.clock())
     except PhoneRefused as refused:
         raise StepFailed(str(refused)) from None
-    told = send_text(to=phone, body=f"Deploynaut: your code is {code}. It is good for 10 minutes.", code=code)
+    words = f"Deploynaut: your code is {digits}. It is good for 10 minutes."
+    told = _told(work, lambda: send_text(to=phone, body=words, code=digits))
     # The demo has no gateway, so its page is the only place where the code can be read.
-    return f"{told}. In this demo the code is {code}." if settings.DEPLOYNAUT_DEMO and _kept() else told
+    demo = settings.DEPLOYNAUT_DEMO and _kept()
+    return StepResult(f"{told.summary}. In this demo the code is {digits}.") if demo else told
 
 
 def _kept() -> bool:
@@ -109,33 +116,16 @@ def _greeting(user: User) -> str:
     return f"Hello {user.name},\n\nthis is the test message that you asked for.\n\n{settings.DEPLOYNAUT_URL}/\n"
 
 
-class Trial:
-    """A run of one message: its answer is the summary, its failure the cause."""
-
-    def __init__(self, send: Callable[[Run, subjects.Work], str]) -> None:
-        self._send = send
-
-    def limit(self, run: Run, step: StepRun) -> timedelta:
-        """Longer than the courier needs."""
-        return LIMIT
-
-    def opens(self, run: Run, step: StepRun, *, now: datetime) -> datetime | None:
-        """No gates here."""
-        return None
-
-    def perform(self, run: Run, step: StepRun, work: subjects.Work) -> StepResult:
-        """Send it once: whoever waits for the answer sees it, and asks again if they wish."""
-        hide(work)
-        try:
-            return StepResult(self._send(run, work))
-        except ChannelFailed as error:
-            raise StepFailed(str(error)) from error
-
-    def heard(self, run: Run, event: Event, decision: Decision, *, now: datetime) -> None:
-        """The run's own rows tell all there is to tell."""
+def _told(work: subjects.Work, send: Callable[[], str]) -> StepResult:
+    """Send it once: whoever waits for the answer sees it, and asks again if they wish."""
+    hide(work)
+    try:
+        return StepResult(send())
+    except ChannelFailed as error:
+        raise StepFailed(str(error)) from error
 
 
 def register() -> None:
     """Hand the trials to the runner."""
-    for kind, send in ((MAIL, _mail), (TEXT, _text), (CHAT, _chat), (CODE, _code)):
-        subjects.register(kind, Trial(send))
+    for kind, task in ((MAIL, "mail"), (TEXT, "text"), (CHAT, "chat"), (CODE, "code")):
+        subjects.register(kind, subjects.Simple(f"deploynaut.notify.trials.{task}", limit=LIMIT))

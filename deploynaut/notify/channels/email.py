@@ -45,7 +45,7 @@ def send_mail(*, to: str, subject: str, body: str, mail_id: str = "") -> str:
 
 
 def _parcel(way: dict[str, Any], mail: EmailMessage, to: str) -> dict[str, Any]:
-    encoded = mail.message().as_bytes(linesep="\r\n").decode("utf-8", "surrogateescape")
+    encoded = mail.message().as_bytes().decode("utf-8", "surrogateescape")
     envelope = {
         "sender": sanitize_address(mail.from_email, "utf-8").rpartition("<")[2].rstrip(">"),
         "to": sanitize_address(to, "utf-8"),

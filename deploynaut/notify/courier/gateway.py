@@ -54,7 +54,7 @@ class Heard:
         def send(session: requests.Session, request: Any, **options: Any) -> requests.Response:
             return heard._asked(session, request, options)
 
-        requests.Session.send = send  # type: ignore[method-assign]
+        requests.Session.send = send  # type: ignore[method-assign,assignment]  # its name says what it takes
         return self
 
     def __exit__(self, *error: object) -> None:
