@@ -17,7 +17,7 @@ from deploynaut.accounts.models import User
 from deploynaut.accounts.rights import require
 from deploynaut.accounts.roles import Right
 from deploynaut.deployments.approval import Answer, require_answer
-from deploynaut.deployments.objections import objection
+from deploynaut.deployments.objections import closed_now, objection
 from deploynaut.deployments.reasons import reason_of
 from deploynaut.engine.pipeline import (
     AttendanceTaken,
@@ -29,7 +29,6 @@ from deploynaut.engine.pipeline import (
     RollbackAsked,
     WindowExtended,
 )
-from deploynaut.instances import closures
 
 if TYPE_CHECKING:
     from deploynaut.deployments.models import Deployment
@@ -221,6 +220,6 @@ def _open_now(fresh: Deployment, *, now: datetime) -> None:
     """No planned time, lock or freeze keeps it. Raises TooEarly."""
     if fresh.scheduled_for and fresh.scheduled_for > now:
         raise TooEarly(f"This release is planned for {fresh.scheduled_for:%-d %B %Y, %H:%M} UTC.")
-    closure = closures.why_closed(fresh.environment, now=now)
-    if closure is not None and not (closure.by is closures.By.FREEZE and fresh.override):
+    closure = closed_now(fresh, now=now)
+    if closure is not None:
         raise TooEarly(closure.words)

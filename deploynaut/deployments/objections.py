@@ -16,6 +16,7 @@ from deploynaut.deployments import promotion
 from deploynaut.deployments.approval import may_answer
 from deploynaut.engine.pipeline import Event, GateRefused, PipelineSpec, PlanChanged, SpecError
 from deploynaut.engine.recipes import RecipeError
+from deploynaut.instances import closures
 from deploynaut.instances.models import Commit
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ def tree_of(instance: int, commit: str) -> str:
 
 def at_the_line(deployment: Deployment, *, now: datetime) -> str:
     """Why the work may not begin although Deploy was pressed; empty when it may. Asked once, when `prepare` begins."""
+    closed = closed_now(deployment, now=now)
+    if closed is not None:
+        return closed.words.rstrip(".")
     if not deployment.environment.production:
         return _person_gone(deployment)
     if frozen_plan(deployment).hash != deployment.plan_hash:
@@ -91,6 +95,13 @@ def at_the_line(deployment: Deployment, *, now: datetime) -> str:
             return gone
     # From Deploy on the frozen plan runs, whatever has become of the pipeline file since.
     return _refused(deployment, deployment.spec()) or _person_gone(deployment)
+
+
+def closed_now(deployment: Deployment, *, now: datetime) -> closures.Closure | None:
+    """The lock or freeze that keeps this release now; a freeze does not count that somebody has overridden for it."""
+    found = closures.why_closed(deployment.environment, now=now)
+    overridden = found is not None and found.by is closures.By.FREEZE and deployment.override
+    return None if overridden else found
 
 
 def _refused(deployment: Deployment, spec: PipelineSpec) -> str:

@@ -13,7 +13,13 @@ _STAYS = " The maintenance screen was up before and stays."
 
 
 def outcome(deployment: Deployment, state: State) -> str:
-    """What happened, what is live now, and what became of the data."""
+    """What happened, what is live now, what became of the data, and which outage lay across the end."""
+    told = _outcome(deployment, state)
+    late = state.status in (Status.SUCCEEDED, Status.EXPIRED)
+    return f"{told} {deployment.run.outage() if late else ''}".strip()
+
+
+def _outcome(deployment: Deployment, state: State) -> str:
     cause = _sentence(state.cause)
     match state.status:
         case Status.SUCCEEDED:

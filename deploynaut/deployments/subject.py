@@ -34,7 +34,7 @@ class DeploymentSubject:
         deployment = run.deployment
         gate = deployment.spec().settings(step.kind)
         span: timedelta = gate.lasts if step.kind == "rollback_window" else gate.expires_after
-        planned = deployment.scheduled_for if step.kind in _BEFORE_WORK else None
+        planned = deployment.scheduled_for if step.kind == "confirm" else None
         return max(now, planned or now) + span
 
     def escalates(self, run: Run, step: StepRun, *, now: datetime) -> datetime | None:

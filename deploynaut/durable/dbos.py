@@ -41,6 +41,8 @@ VERSION: Final = "1"
 WORKFLOW: Final = "advance"
 WORKER_CONCURRENCY: Final = 20
 POLLING_SECONDS: Final = 0.25
+# Each look costs the worker about 3 ms, whether something is there or not; a letter may wait a second.
+POLLING_OF: Final = {"message": 1.0}
 STATES: Final = {
     "DELAYED": WakeState.DELAYED,
     "ENQUEUED": WakeState.QUEUED,
@@ -214,7 +216,7 @@ class DbosEngine:
             kind,
             partition_concurrency=1,
             worker_concurrency=WORKER_CONCURRENCY,
-            polling_interval_sec=POLLING_SECONDS,
+            polling_interval_sec=POLLING_OF.get(kind, POLLING_SECONDS),
             on_conflict="always_update",
             application_name=APPLICATION,
         )

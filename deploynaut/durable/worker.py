@@ -158,10 +158,9 @@ class Caretaker:
 
     def reconcile(self) -> None:
         """Wake every row that should move now and that no wake is on its way to."""
-        coming = {(one.wake.kind, one.wake.id) for one in self.queue.live() if self._is_coming(one)}
         for kind, book in port.books.by_kind.items():
             try:
-                self._reconcile(kind, book, coming)
+                self._reconcile(kind, list(book.pending()))
             except Exception:
                 log.exception("The reconciler could not look after %s; it goes on with the other kinds.", kind)
 
@@ -170,8 +169,12 @@ class Caretaker:
         soon = one.wake.at is not None and one.wake.at <= port.utc_now() + self.rhythm.reconcile
         return one.state is not WakeState.DELAYED or soon
 
-    def _reconcile(self, kind: str, book: port.Book, coming: set[tuple[str, int]]) -> None:
-        for id, key in book.pending():
+    def _reconcile(self, kind: str, pending: list[tuple[int, str]]) -> None:
+        if not pending:
+            # The usual case: then nobody has to ask the queue for all that it keeps.
+            return
+        coming = {(one.wake.kind, one.wake.id) for one in self.queue.live() if self._is_coming(one)}
+        for id, key in pending:
             if (kind, id) not in coming:
                 log.info("The reconciler wakes %s %d.", kind, id)
                 self.queue.keep(Wake(kind=kind, id=id, key=key))

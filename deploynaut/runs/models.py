@@ -13,7 +13,18 @@ from typing import Any, ClassVar
 from django.db import models, transaction
 
 from deploynaut.durable import port as durable
-from deploynaut.engine.pipeline import Decision, Event, Mark, Reached, State, Status, Step, StepStatus, decide
+from deploynaut.engine.pipeline import (
+    DeadlinePassed,
+    Decision,
+    Event,
+    Mark,
+    Reached,
+    State,
+    Status,
+    Step,
+    StepStatus,
+    decide,
+)
 from deploynaut.engine.pipeline.state import OPEN
 from deploynaut.engine.steps.base import FencedOff
 from deploynaut.runs import subjects
@@ -52,15 +63,17 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def open(self) -> RunQuerySet:
         """Those that have not ended."""
-        return self.filter(status__in=list(OPEN))
+        # The second condition says nothing new; by it the database finds them without reading all that have ended.
+        return self.filter(status__in=list(OPEN), ended_at__isnull=True)
 
     def movable(self, *, now: datetime) -> Iterable[tuple[int, str]]:
         """Id and lock key of every run that a worker should look at now; for the reconciler."""
-        due = models.Q(deadline__lte=now) | models.Q(escalates_at__lte=now)
-        gates = StepRun.objects.filter(due, status=StepStatus.WAITING).values("run")
-        waiting = models.Q(status=Status.WAITING) & ~models.Q(pk__in=gates)
-        later = models.Q(status=Status.QUEUED, not_before__gt=now)
-        return self.open().exclude(waiting | later).values_list("pk", "lock_key")
+        moving = self.open().exclude(status=Status.WAITING).exclude(status=Status.QUEUED, not_before__gt=now)
+        # Each question has its index: thousands that wait cost nothing until one of them is due.
+        gates = StepRun.objects.filter(status=StepStatus.WAITING)
+        due = [gates.filter(deadline__lte=now), gates.filter(escalates_at__lte=now)]
+        found = [moving.values_list("pk", "lock_key"), *(some.values_list("run", "run__lock_key") for some in due)]
+        return list(dict.fromkeys(each for some in found for each in some))
 
 
 class RunManager(models.Manager["Run"]):
@@ -165,6 +178,11 @@ class Run(models.Model):
         rows = self.steps.exclude(facts={}).values_list("kind", "back", "facts")
         return {f"back:{kind}" if back else kind: facts for kind, back, facts in rows}
 
+    def outage(self, gate: str = "") -> str:
+        """The outage across the end of a gate, in words; empty when there was none."""
+        gates = self.steps.filter(deadline__isnull=False, **({"kind": gate} if gate else {}))
+        return " ".join(words for step in gates if (words := step.outage))
+
     # --- verbs -------------------------------------------------------------------------------------------------------
 
     def wake(self, *, at: datetime | None = None) -> None:
@@ -212,6 +230,8 @@ class Run(models.Model):
         self.save()
         if decision.line:
             LogChunk.objects.note(self, decision.line, now=now)
+        if isinstance(event, DeadlinePassed) and (outage := self.outage(event.gate)):
+            LogChunk.objects.note(self, outage, now=now)
 
     def _write_steps(self, state: State, facts: StepFacts | None, *, error: str, now: datetime) -> None:
         rows = list(self.steps.order_by("position"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
@@ -12,6 +12,10 @@ from deploynaut.runs.log_text import one_voice, stamped
 
 if TYPE_CHECKING:
     from deploynaut.runs.models import Run
+
+
+LATE = timedelta(seconds=60)
+"""The end of a gate that is read later than this was missed while no worker was there."""
 
 
 class StepFacts(dict[str, Any]):
@@ -55,6 +59,14 @@ class StepRun(models.Model):
     def next_at(self) -> datetime | None:
         """When something is due at this gate: the next group is asked, or it closes."""
         return min((at for at in (self.deadline, self.escalates_at) if at), default=None)
+
+    @property
+    def outage(self) -> str:
+        """The outage across the end of this gate, in words; empty when its end was read in time, or somebody came."""
+        if not self.deadline or not self.ended_at or self.ended_at - self.deadline <= LATE:
+            return ""
+        over, read = (f"{at:%H:%M} UTC on {at:%-d %B}" for at in (self.deadline, self.ended_at))
+        return f"The time was over at {over}; Deploynaut was down or kept from looking until {read}."
 
     def due(self, *, now: datetime) -> Event | None:
         """What the clock has brought about here; the end comes before an escalation."""

@@ -35,6 +35,9 @@ from deploynaut.runs.watch import Watch
 
 logger = logging.getLogger(__name__)
 BUSY_AGAIN = timedelta(seconds=3)
+SOON = timedelta(minutes=5)
+"""Until then a gate has a wake for its next time; what is due later the reconciler finds, within 10 s. So those that
+wait for days are rows alone, and however often one is looked at, no wakes pile up."""
 ATTEMPTS = 10
 """How often a step is begun, restarts of workers included, before it counts as what kills them."""
 HOLDING_GATE = "rollback_window"
@@ -118,7 +121,7 @@ class Mover:
         if due is not None:
             self._apply(due)
             return True
-        if step.next_at:
+        if step.next_at and step.next_at - now <= SOON:
             self.run.wake(at=step.next_at)
         if step.kind != HOLDING_GATE:
             self.run.release(token=self.token)
