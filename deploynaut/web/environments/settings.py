@@ -29,8 +29,9 @@ from deploynaut.web.guards.proposed import proposed
 FIELDS = ("url", "hosts", "recipe", "recipe_options")
 SETTINGS = (*FIELDS, "reason")
 EXAMPLE = """description: What this environment is for.
-smoke_tests:
-  home: {url: "https://www.example.org/", status: 200, contains: "Welcome", within: 5s}
+# The pages that are asked after each release; take the marks away and put your own address in.
+# smoke_tests:
+#   home: {url: "https://www.example.org/", status: 200, contains: "Welcome", within: 5s}
 """
 
 
