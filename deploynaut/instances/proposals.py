@@ -14,6 +14,7 @@ from django.db.models import Q, QuerySet
 
 from deploynaut.accounts import audit
 from deploynaut.accounts.models import User
+from deploynaut.accounts.password_links import opened_by
 from deploynaut.accounts.rights import Rights, UserRights, require
 from deploynaut.accounts.roles import RIGHTS, Right, Role
 from deploynaut.accounts.same_person import same_person
@@ -116,6 +117,8 @@ def why_not(proposal: Proposal, *, by: User, now: datetime) -> str:
         return f"{own}: somebody else has to answer."
     if not _settled(proposal, by, now):
         return f"{proposal.by.name} gave you your role here less than 24 hours ago. Somebody else has to answer."
+    if opened_by(proposal.by, by, now=now):
+        return f"{proposal.by.name} made a password link for you less than 24 hours ago. Somebody else has to answer."
     return ""
 
 

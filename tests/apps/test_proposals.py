@@ -12,6 +12,7 @@ from allauth.account.models import EmailAddress
 from django.core.exceptions import ValidationError
 from django.db import connection
 
+from deploynaut.accounts import password_links
 from deploynaut.accounts.grants import AlreadyGiven, BadGrant, NotGiven
 from deploynaut.accounts.models import AuditEntry, Grant, User
 from deploynaut.accounts.rights import NotAllowed
@@ -198,6 +199,16 @@ def test_a_second_person_made_by_the_first_has_to_wait_a_day(prod: Environment, 
     with pytest.raises(NotByYou, match="24 hours"):
         proposals.confirm(proposal, by=people["Sam"], now=LATER)
     proposals.confirm(proposal, by=people["Sam"], now=NOW + timedelta(days=1))
+
+
+def test_an_account_to_which_the_first_has_held_a_key_does_not_count(
+    prod: Environment, people: dict[str, User]
+) -> None:
+    proposal = propose_url(prod, people["Ada"])
+    password_links.make(people["Mia"], by=people["Ada"], now=NOW)
+    with pytest.raises(NotByYou, match="password link"):
+        proposals.confirm(proposal, by=people["Mia"], now=LATER)
+    proposals.confirm(proposal, by=people["Ivo"], now=LATER)
 
 
 def test_rights_are_those_of_the_moment_for_both(prod: Environment, people: dict[str, User]) -> None:
