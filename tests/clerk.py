@@ -27,6 +27,7 @@ from deploynaut.instances.fetching import begin_fetch  # noqa: E402
 from deploynaut.instances.managers import begin_target_run  # noqa: E402
 from deploynaut.instances.models import Environment, Instance, KeyPair, Target  # noqa: E402
 from deploynaut.instances.revisions import choose  # noqa: E402
+from deploynaut.notify.models import Gateway, MailServer  # noqa: E402
 
 
 def begin(*, environment: str, by: str, value: str, who: str) -> int:
@@ -127,6 +128,24 @@ def grant(*, to: str, role: str, instance: str, who: str) -> None:
     Grant.objects.give(by=_person(who), to=_person(to), role=Role(role), instance=where.pk, now=port.now())
 
 
+def set_gateway(*, url: str, who: str = "Ada") -> None:
+    """Texts go there from now on (tests/sinks.py has gateways)."""
+    Gateway.objects.change(url=url, by=_person(who), now=port.now())
+
+
+def set_mail_server(*, host: str = "127.0.0.1", tcp: int, who: str = "Ada") -> None:
+    """Mail goes there from now on, without TLS."""
+    plain = {"host": host, "port": tcp, "tls": "none", "user": "", "sender": "deploy@demo.example"}
+    MailServer.objects.change(by=_person(who), now=port.now(), **plain)
+
+
+def verify_phone(*, who: str, phone: str) -> None:
+    """The number is theirs, as if they had typed the code."""
+    person = _person(who)
+    person.introduce(name=person.name, phone=phone, now=port.now())
+    person.take_phone(now=port.now())
+
+
 def public_key(*, environment: str) -> str:
     """The public half of the environment's SSH key; empty while it is being made."""
     return KeyPair.objects.get(owner="environment", owner_id=_environment(environment).pk).public
@@ -152,6 +171,9 @@ ACTS: dict[str, Callable[..., Any]] = {
         check,
         grant,
         public_key,
+        set_gateway,
+        set_mail_server,
+        verify_phone,
     )
 }
 

@@ -358,3 +358,15 @@ def test_nothing_is_sent_while_a_transaction_is_open(mails: MailSink, deployment
     with mock.patch("deploynaut.notify.outbox.CHANNELS") as channels:
         queue(deployment, "Rob")
         channels.__getitem__.assert_not_called()
+
+
+def test_the_demo_keeps_its_texts_on_the_page_of_messages(
+    engine: InlineEngine, mails: MailSink, deployment: Deployment, settings: Settings
+) -> None:
+    settings.DEPLOYNAUT_DEMO = True
+    with_phone(make_user("Ann"))
+    assert ready() and attention.missing() == ""
+    queue(deployment, "Ann")
+    engine.run_due(SOON)
+    text = Message.objects.get(channel="text")
+    assert text.status == "sent" and "kept on the page of messages" in text.result
