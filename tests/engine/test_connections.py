@@ -34,6 +34,7 @@ from deploynaut.engine.connections import (
     TimedOut,
 )
 from deploynaut.engine.connections.processes import group_lives, look
+from deploynaut.engine.connections.streams import Pump, close
 from deploynaut.engine.shell import BadWord, Secret, command, script
 from deploynaut.engine.testing import RecordingConnection
 
@@ -639,3 +640,25 @@ def test_the_recording_connection_is_a_connection() -> None:
     with pytest.raises(TimedOut):
         connection.run(command("readlink", "current"), timeout=1)
     assert recording.acts == ["echo ***", "put notice.html", "readlink current"]
+
+
+def test_the_last_words_of_a_process_that_ends_just_after_we_looked_are_heard() -> None:
+    """A busy machine: nothing comes for half a second, then all of it in the moment before we ask for its end."""
+    pipe = subprocess.PIPE
+    child = subprocess.Popen(["/bin/sh", "-c", "read word; echo last"], stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
+    asked: list[bool] = []
+
+    def finished() -> bool:
+        asked.append(True)
+        if len(asked) == 2 and child.stdin is not None:
+            child.stdin.write(b"go\n")
+            child.wait()
+        return len(asked) > 1
+
+    heard: list[bytes] = []
+    kept_input, child.stdin = child.stdin, None
+    pump = Pump(child, hear_output=heard.append, hear_errors=heard.append, finished=finished)
+    child.stdin = kept_input
+    pump.run(lambda: None)
+    close(child)
+    assert b"".join(heard) == b"last\n"

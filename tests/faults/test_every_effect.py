@@ -22,6 +22,7 @@ from demo.layout import Demo
 from demo.server import Front, Handler, Server
 from deploynaut.accounts.models import User
 from deploynaut.cli.demo import PIPELINE, RECIPE, set_up
+from deploynaut.deployments.bars import Bar
 from deploynaut.deployments.models import Deployment
 from deploynaut.durable import port
 from deploynaut.durable.inline import InlineEngine
@@ -128,6 +129,8 @@ class Workshop:
 
         self.plan = Plan(at, mode, when)
         revision = choose(site.environment.instance, by="branch" if "/" in name else "tag", text=name)
+        if (bar := Bar.objects.standing(site.environment, revision.commit)) is not None:
+            bar.lift(by=rob, reason="The next point begins with the same release.", now=port.now())
         deployment.append(
             Deployment.objects.begin(environment=site.environment, by=rob, revision=revision, now=port.now())
         )

@@ -120,6 +120,26 @@ def test_counting_rows_neither_takes_the_hold_nor_changes_anything(fleet: Fleet)
         fleet.stage.clerk("count_rows", environment=NAME, number=number, who="Rob")
 
 
+def test_abort_in_the_window_is_rollback_and_at_a_gate_before_it_touches_nothing(fleet: Fleet) -> None:
+    before, data = fleet.live, fleet.data
+    number = fleet.to_production("tag", "1.2")
+    fleet.stage.clerk("abort", environment=NAME, number=number, who="Rob")
+    assert fleet.end(number) == "rolled back", fleet.log(number)
+    assert "aborted by Rob" in fleet.outcome(number)
+    assert (fleet.live, fleet.data) == (before, data)
+    with fleet.watched() as visitors:
+        for gate in ("approval", "confirm"):
+            number = fleet.stage.begin("tag", "1.2", environment=NAME)
+            fleet.at_gate(number, "approval")
+            if gate == "confirm":
+                fleet.stage.clerk("approve", environment=NAME, number=number, who="Mia")
+                fleet.at_gate(number, "confirm")
+            fleet.stage.clerk("abort", environment=NAME, number=number, who="Rob")
+            assert fleet.end(number, seconds=10) == "aborted", fleet.log(number)
+    assert all(visitor.strange("1.1.0") == [] and visitor.screened == 0 for visitor in visitors)
+    fleet.check_clean(fleet.log(number))
+
+
 def test_a_rollback_that_fails_leaves_the_screen_up_everywhere_until_a_release_succeeds(fleet: Fleet) -> None:
     number = fleet.to_production("tag", "1.2")
     _snapshot(fleet, number).write_bytes(b"not what was stored")

@@ -134,8 +134,10 @@ class Pump:
                 if time.monotonic() - asked >= _TICK:
                     tick()
                     asked = time.monotonic()
-                events = self._selector.select(_TICK / 5 if self._finished() else _TICK)
-                if not events and self._finished():
+                # Asked before looking: what a process says and then ends while we look is still to be read.
+                finished = self._finished()
+                events = self._selector.select(_TICK / 5 if finished else _TICK)
+                if finished and not events:
                     return
                 for key, _ in events:
                     self._serve(key.fileobj)
