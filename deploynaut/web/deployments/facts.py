@@ -7,7 +7,8 @@ from datetime import datetime
 
 from deploynaut.accounts.models import User
 from deploynaut.accounts.rights import UserRights
-from deploynaut.deployments.models import Deployment
+from deploynaut.deployments.models import Answer, Deployment
+from deploynaut.deployments.resolution import Resolution
 from deploynaut.engine.pipeline import Status
 from deploynaut.instances.models import Commit, Target
 from deploynaut.notify.models import Message
@@ -31,6 +32,11 @@ class Shown:
     snapshots: tuple[Snapshot, ...]
     messages: tuple[Message, ...]
     gate: Gate | None
+    answer: Answer | None
+    uat: Deployment | None
+    withdraw: Ability
+    resolve: Ability | None
+    resolved: Resolution | None
     now: datetime
 
     @property
@@ -81,27 +87,47 @@ class Shown:
 
 
 def shown(deployment: Deployment, user: User, rights: UserRights, *, now: datetime) -> Shown:
-    """What this person sees of the deployment now. Seven queries at most."""
+    """What this person sees of the deployment now. A few queries, however long its history."""
     run = deployment.run
     instance = deployment.environment.instance_id
+    answer = deployment.answer if deployment.environment.production else None
     return Shown(
         deployment=deployment,
         commit=Commit.objects.filter(instance=instance, hex=deployment.commit).first(),
-        tiles=tiles(run, usual=usual_seconds(deployment.environment_id), now=now, who=_who(deployment)),
+        tiles=tiles(run, usual=usual_seconds(deployment.environment_id), now=now, who=_who(deployment, answer)),
         abort=abilities.abort(user, rights, deployment),
         targets=tuple(deployment.targets.order_by("pk")),
         snapshots=tuple(run.snapshots.all()),
         messages=tuple(run.messages.select_related("user")),
         gate=gate(deployment, user, rights, now=now),
+        answer=answer,
+        uat=_uat(deployment),
+        withdraw=abilities.withdraw(user, rights, deployment),
+        resolve=abilities.resolve(user, rights, deployment.environment) if _left_behind(deployment) else None,
+        resolved=deployment.resolutions.filter(done_at__isnull=False).select_related("by", "release").first(),
         now=now,
     )
 
 
-def _who(deployment: Deployment) -> dict[str, str]:
+def _uat(deployment: Deployment) -> Deployment | None:
+    """The release to UAT that it comes from."""
+    if deployment.promoted_from_id is None:
+        return None
+    return Deployment.objects.get_queryset().for_page().get(pk=deployment.promoted_from_id)
+
+
+def _left_behind(deployment: Deployment) -> bool:
+    """Its failed rollback keeps the site behind its screen still."""
+    if deployment.status is not Status.ROLLBACK_FAILED:
+        return False
+    left = Deployment.objects.left_behind(deployment.environment)
+    return left is not None and left.pk == deployment.pk
+
+
+def _who(deployment: Deployment, answer: Answer | None) -> dict[str, str]:
     """Whose part a gate was, by its kind."""
     if not deployment.environment.production:
         return {}
-    answer = deployment.answer
     return {
         "approval": f"{answer.by.name}{f': {answer.reason}' if answer.reason else ''}" if answer else "",
         "confirm": f"{deployment.attendant.name} attends",
