@@ -11,9 +11,9 @@ from django.db import models, transaction
 
 from deploynaut.accounts import audit
 from deploynaut.accounts.models import User
+from deploynaut.accounts.reasons import reason_of
 from deploynaut.accounts.rights import require
 from deploynaut.accounts.roles import Right
-from deploynaut.deployments.reasons import reason_of
 from deploynaut.instances.models import Environment
 
 if TYPE_CHECKING:

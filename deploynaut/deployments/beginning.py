@@ -12,6 +12,7 @@ from django.db import transaction
 
 from deploynaut.accounts import audit
 from deploynaut.accounts.models import User
+from deploynaut.accounts.reasons import reason_of
 from deploynaut.accounts.rights import require, who_may
 from deploynaut.accounts.roles import Right, Role
 from deploynaut.deployments import comparison, promotion
@@ -20,7 +21,6 @@ from deploynaut.deployments.approval import approvers
 from deploynaut.deployments.bars import Bar
 from deploynaut.deployments.kept_commits import begin_keep
 from deploynaut.deployments.objections import tree_of
-from deploynaut.deployments.reasons import reason_of
 from deploynaut.engine.pipeline import NotAllowed as NotNow
 from deploynaut.engine.pipeline import Notice, PipelineSpec, SpecError, StepStatus, To
 from deploynaut.instances import closures

@@ -14,11 +14,11 @@ from django.db import transaction
 
 from deploynaut.accounts import audit
 from deploynaut.accounts.models import User
+from deploynaut.accounts.reasons import reason_of
 from deploynaut.accounts.rights import require
 from deploynaut.accounts.roles import Right
 from deploynaut.deployments.approval import Answer, require_answer
 from deploynaut.deployments.objections import closed_now, objection
-from deploynaut.deployments.reasons import reason_of
 from deploynaut.engine.pipeline import (
     AttendanceTaken,
     Event,

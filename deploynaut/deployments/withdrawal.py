@@ -9,10 +9,10 @@ from django.db import transaction
 
 from deploynaut.accounts import audit
 from deploynaut.accounts.models import User
+from deploynaut.accounts.reasons import reason_of
 from deploynaut.accounts.rights import require
 from deploynaut.accounts.roles import Right
 from deploynaut.deployments.beginning import CannotBegin
-from deploynaut.deployments.reasons import reason_of
 from deploynaut.engine.pipeline import NotAllowed, Notice, To
 from deploynaut.instances.revisions import By, Revision, RevisionNotFound
 from deploynaut.runs.models import LogChunk

@@ -12,12 +12,12 @@ from django.db.models import F, Q
 
 from deploynaut.accounts import audit
 from deploynaut.accounts.models import User
+from deploynaut.accounts.reasons import reason_of
 from deploynaut.accounts.rights import require
 from deploynaut.accounts.roles import Right
 from deploynaut.instances.freezes import Freeze, Scope
 from deploynaut.instances.locks import EnvironmentLock
 from deploynaut.instances.models import Environment
-from deploynaut.instances.reasons import check_reason
 from deploynaut.instances.recurrence import BadRule, zone_of
 
 
@@ -57,7 +57,7 @@ def override(environment: Environment, closure: Closure, *, by: User, reason: st
     require(by, right, instance=instance, environment=environment.pk, place=environment.place)
     if closure.by is By.LOCK:
         raise ValidationError(f"{closure.words} A lock cannot be overridden, it can be lifted.")
-    words = check_reason(reason)
+    words = reason_of(reason)
     subject = audit.Subject("environment", environment.pk, str(environment))
     what = {"closed": closure.words, "reason": words}
     audit.record("freeze overridden", actor=by, subject=subject, now=now, after=what)

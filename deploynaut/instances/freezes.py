@@ -12,9 +12,9 @@ from django.db import models, transaction
 
 from deploynaut.accounts import audit
 from deploynaut.accounts.models import User
+from deploynaut.accounts.reasons import reason_of
 from deploynaut.accounts.rights import require
 from deploynaut.accounts.roles import Right
-from deploynaut.instances.reasons import check_reason
 from deploynaut.instances.recurrence import BadRule, Recurrence, Span, check_length, check_rule, zone_of
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Freeze(models.Model):
     def remove(self, *, by: User, reason: str, now: datetime) -> None:
         """Take it away; it stays in the history. Raises NotAllowed, ValidationError (`reason`; removed already)."""
         require(by, Right.EDIT_ENVIRONMENT, instance=self.instance_id, place=self.instance.name)
-        words = check_reason(reason)
+        words = reason_of(reason)
         gone = {"removed_at": now, "removed_by": by, "removal": words}
         if not Freeze.objects.filter(pk=self.pk, removed_at=None).update(**gone):
             raise ValidationError("Somebody has removed this freeze already.")
@@ -125,7 +125,7 @@ class Freeze(models.Model):
 
 def _check(freeze: Freeze, environments: Collection[Environment], *, now: datetime) -> None:
     """All that can be wrong with a new window. Raises ValidationError naming the field."""
-    freeze.reason = check_reason(freeze.reason)
+    freeze.reason = reason_of(freeze.reason)
     _at("zone", lambda: zone_of(freeze.zone))
     if freeze.rule:
         _at("rule", lambda: check_rule(freeze.rule))

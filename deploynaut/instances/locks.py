@@ -12,9 +12,9 @@ from django.db.models import Q
 
 from deploynaut.accounts import audit
 from deploynaut.accounts.models import User
+from deploynaut.accounts.reasons import reason_of
 from deploynaut.accounts.rights import NotAllowed, Rights, require
 from deploynaut.accounts.roles import Right
-from deploynaut.instances.reasons import check_reason
 
 if TYPE_CHECKING:
     from deploynaut.instances.models import Environment
@@ -45,7 +45,7 @@ class LockManager(models.Manager["EnvironmentLock"]):
     ) -> EnvironmentLock:
         """Lock it. Raises NotAllowed, ValidationError (`reason`, `expires_at`; this person's lock is there already)."""
         require_set(by, environment)
-        words = check_reason(reason)
+        words = reason_of(reason)
         if expires_at is not None and expires_at <= now:
             raise ValidationError({"expires_at": "That is in the past. Give a time that is to come, or none."})
         own = self.get_queryset().filter(environment=environment, owner=by, lifted_at=None)
@@ -87,7 +87,7 @@ class EnvironmentLock(models.Model):
     def lift(self, *, by: User, reason: str, now: datetime) -> None:
         """Open the environment again. Raises NotAllowed, ValidationError (`reason`; lifted already, by whom)."""
         require_lift(by, self)
-        words = check_reason(reason)
+        words = reason_of(reason)
         gone = {"lifted_at": now, "lifted_by": by, "lifted_because": words}
         if not EnvironmentLock.objects.in_force(now).filter(pk=self.pk).update(**gone):
             raise ValidationError(self._gone())

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
 from deploynaut.accounts.models import User
+from deploynaut.accounts.reasons import reason_of
 from deploynaut.accounts.rights import require
 from deploynaut.accounts.roles import Right
 from deploynaut.instances.checks import (
@@ -23,7 +24,6 @@ from deploynaut.instances.checks import (
     save,
 )
 from deploynaut.instances.proposal import Proposal, ProposalKind, Wish
-from deploynaut.instances.reasons import check_reason
 from deploynaut.instances.target_manager import TargetManager
 from deploynaut.instances.tasks import begin_keys, begin_scan_of_repository, begin_target_run, ssh_place
 from deploynaut.instances.versions import PipelineVersion
@@ -111,7 +111,7 @@ class EnvironmentManager(models.Manager["Environment"]):
         """
         if by is not None:
             require_edit(by, environment)
-        reason = check_reason(reason, needed=False)
+        reason = reason_of(reason, needed=False)
         stored = self.select_for_update().get(pk=environment.pk)
         changed = {name: value for name, value in fields.items() if value != getattr(stored, name)}
         if stored.last_number and "kind" in changed:

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from deploynaut.accounts import audit
 from deploynaut.accounts.models import User
-from deploynaut.instances.reasons import check_reason
+from deploynaut.accounts.reasons import reason_of
 
 if TYPE_CHECKING:
     from deploynaut.instances.models import Environment, Instance
@@ -67,7 +67,7 @@ class ProposalManager(models.Manager["Proposal"]):
         An earlier open one about the same thing is replaced when its author writes it. Raises ValidationError when it
         is somebody else's, or for a bad reason.
         """
-        reason = check_reason(reason, needed=False)
+        reason = reason_of(reason, needed=False)
         same = self.filter(instance=instance, environment=environment, kind=wish.kind, about=wish.about)
         earlier = same.filter(status=ProposalStatus.OPEN).select_related("by").first()
         if earlier is not None and earlier.by_id != by.pk:

@@ -15,13 +15,13 @@ from django.db.models import Q, QuerySet
 from deploynaut.accounts import audit
 from deploynaut.accounts.models import User
 from deploynaut.accounts.password_links import opened_by
+from deploynaut.accounts.reasons import reason_of
 from deploynaut.accounts.rights import Rights, UserRights, require
 from deploynaut.accounts.roles import RIGHTS, Right, Role
 from deploynaut.accounts.same_person import same_person
 from deploynaut.instances import changes, roles
 from deploynaut.instances.models import Environment, Instance
 from deploynaut.instances.proposal import AlreadyAnswered, Proposal, ProposalStatus
-from deploynaut.instances.reasons import check_reason
 
 __all__ = ["AlreadyAnswered", "NotByYou", "change_role", "confirm", "refuse", "waiting", "why_not", "withdraw"]
 
@@ -67,7 +67,7 @@ def confirm(proposal: Proposal, *, by: User, now: datetime, reason: str = "") ->
 
     Raises NotAllowed, NotByYou, AlreadyAnswered, ValidationError (it cannot be valid now; it goes on waiting).
     """
-    words = check_reason(reason, needed=False)
+    words = reason_of(reason, needed=False)
     _may_answer(proposal, by=by, now=now, action="confirmation of a proposal")
     with transaction.atomic():
         found = _locked(proposal)
@@ -83,7 +83,7 @@ def confirm(proposal: Proposal, *, by: User, now: datetime, reason: str = "") ->
 
 def refuse(proposal: Proposal, *, by: User, reason: str, now: datetime) -> Proposal:
     """It is not to be done. Raises NotAllowed, NotByYou, AlreadyAnswered, ValidationError (`reason`)."""
-    words = check_reason(reason)
+    words = reason_of(reason)
     _may_answer(proposal, by=by, now=now, action="refusal of a proposal")
     with transaction.atomic():
         found = _locked(proposal)
@@ -93,7 +93,7 @@ def refuse(proposal: Proposal, *, by: User, reason: str, now: datetime) -> Propo
 
 def withdraw(proposal: Proposal, *, by: User, now: datetime, reason: str = "") -> Proposal:
     """Who proposed it thinks better of it. Raises NotByYou, AlreadyAnswered, ValidationError (`reason`)."""
-    words = check_reason(reason, needed=False)
+    words = reason_of(reason, needed=False)
     if proposal.by_id != by.pk:
         _deny(proposal, by, now, "withdrawal of a proposal", f"{proposal.by.name} alone can withdraw this. Refuse it.")
     with transaction.atomic():

@@ -10,9 +10,9 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
 from deploynaut.accounts.models import User
+from deploynaut.accounts.reasons import reason_of
 from deploynaut.instances.checks import check_target, confirmed, record, require_edit, save
 from deploynaut.instances.proposal import Proposal, ProposalKind, Wish
-from deploynaut.instances.reasons import check_reason
 from deploynaut.instances.tasks import begin_target_run
 from deploynaut.runs.models import Run
 
@@ -71,7 +71,7 @@ class TargetManager(models.Manager["Target"]):
         Raises NotAllowed; ValidationError while a deployment is open, or when no other host would serve pages.
         """
         require_edit(by, target.environment)
-        reason = check_reason(reason, needed=False)
+        reason = reason_of(reason, needed=False)
         check_removal(target)
         if not _guarded(target.environment):
             self.take_away(target, by=by, now=now, reason=reason)

@@ -13,9 +13,9 @@ from django.shortcuts import redirect, render
 from django.views import View
 
 from deploynaut.accounts.clock import now
+from deploynaut.accounts.reasons import reason_of
 from deploynaut.instances.managers import require_edit
 from deploynaut.instances.models import Environment, Proposal
-from deploynaut.instances.reasons import check_reason
 from deploynaut.web import abilities, scope
 from deploynaut.web.fragments import problems, refuse_control
 from deploynaut.web.guards.proposed import proposed
@@ -52,7 +52,7 @@ class Pipeline(View):
         proposal = None
         if not wrong:
             try:
-                check_reason(reason, needed=environment.production)
+                reason_of(reason, needed=environment.production)
                 proposal = Environment.objects.change(
                     environment, by=scope.person(request), now=now(), reason=reason, pipeline=checked.text
                 )

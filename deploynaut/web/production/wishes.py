@@ -8,9 +8,9 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
+from deploynaut.accounts.reasons import reason_of
 from deploynaut.deployments.beginning import BREAK_GLASS_REASON
 from deploynaut.deployments.models import Deployment
-from deploynaut.deployments.reasons import reason_of
 from deploynaut.instances.models import Environment
 from deploynaut.web.production.acts import require_fresh
 
