@@ -52,7 +52,7 @@ def begin_count(deployment: Deployment, *, by: User, now: datetime) -> Run:
     if not in_window(deployment):
         raise CannotCount(f"The rows are counted while the rollback window is open; {deployment} is not in it.")
     if not _then(deployment):
-        raise CannotCount(f"{deployment} saved no database, so there is nothing to compare.")
+        raise CannotCount(f"{deployment} saved no database with tables in it, so there is nothing to compare.")
     with transaction.atomic():
         Environment.objects.select_for_update().get(pk=where.pk)
         running = newest(deployment)
