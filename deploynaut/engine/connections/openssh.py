@@ -97,15 +97,7 @@ class OpenSSH:
 
     def stop_work(self) -> None:
         """See `Connection.stop_work`. The guard is not asked: it may be why we stop."""
-        end = time.monotonic() + PROOF_SECONDS
-        while True:
-            try:
-                return self._stop(self._ready(_nobody, stops=False), end)
-            except (ConnectionLost, HostUnreachable) as error:
-                if time.monotonic() + 1 > end:
-                    text = f"Nothing is known of the work on {self.name}: it cannot be reached. Look at the host."
-                    raise StillRunning(text, host=self.name) from error
-                time.sleep(random.uniform(0.2, 1))  # noqa: S311
+        self._stop_within(PROOF_SECONDS)
 
     def close(self) -> None:
         """See `Connection.close`."""
@@ -131,10 +123,21 @@ class OpenSSH:
         return self._status(ending)
 
     def _end(self, exchange: Exchange) -> None:
-        """The work behind an exchange is over, proven: by its own answer, else by asking the host anew."""
+        """The work behind an exchange is over, proven within 60 s: by its own answer, else by asking the host anew."""
         ending = exchange.stop(seconds=_ANSWER_SECONDS)
         if ending is None or ending.kind == "still":
-            self.stop_work()
+            self._stop_within(PROOF_SECONDS - _ANSWER_SECONDS)
+
+    def _stop_within(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return self._stop(self._ready(_nobody, stops=False), end)
+            except (ConnectionLost, HostUnreachable) as error:
+                if time.monotonic() + 1 > end:
+                    text = f"Nothing is known of the work on {self.name}: it cannot be reached. Look at the host."
+                    raise StillRunning(text, host=self.name) from error
+                time.sleep(random.uniform(0.2, 1))  # noqa: S311
 
     def _stop(self, master: Master, end: float) -> None:
         order = Order(self.base, self._token, self._run, "stop", stop=True)
