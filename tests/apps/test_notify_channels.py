@@ -163,9 +163,10 @@ def test_a_wrong_token_is_told_without_the_token(twilio: WebSink) -> None:
 def test_what_a_gateway_echoes_holds_no_secret_and_one_line(tmp_path: Path) -> None:
     with gateway_sink() as sink:
         use_gateway(sink)
-        with mock.patch.object(
-            WebSink, "take", lambda *_: (500, {"you sent": "stamps-and-letters\r\n\x1b[31m 123456"})
-        ), pytest.raises(ChannelFailed) as failed:
+        with (
+            mock.patch.object(WebSink, "take", lambda *_: (500, {"you sent": "stamps-and-letters\r\n\x1b[31m 123456"})),
+            pytest.raises(ChannelFailed) as failed,
+        ):
             send_text(to=TO, body="your code is 123456", code="123456")
     words = str(failed.value)
     assert "stamps-and-letters" not in words and "123456" not in words and words.isprintable()
@@ -190,7 +191,7 @@ def test_secrets_are_in_no_list_of_processes_and_in_no_environment() -> None:
             send_text(to=TO, body="x")
     words, options = run.call_args.args[0], run.call_args.kwargs
     assert "stamps" not in " ".join(words)
-    assert set(options["env"]) <= set(courier.HANDED_ON)
+    assert set(options["env"]) <= {*courier.HANDED_ON, "NETRC"}
 
 
 def test_stored_addresses_and_passwords_are_sealed() -> None:
