@@ -9,7 +9,7 @@ from html import unescape
 import pytest
 from django.core.cache import cache
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -21,6 +21,9 @@ from deploynaut.deployments.models import Deployment
 from deploynaut.engine.pipeline import Claimed, Status, TaskSucceeded
 from deploynaut.instances.models import Environment
 from deploynaut.runs.models import Run, StepFacts
+from deploynaut.snapshots.models import Snapshot
+from deploynaut.web import tail
+from deploynaut.web.deployments.stream import _draw
 from tests.builders import (
     PASSWORD,
     Story,
@@ -288,7 +291,7 @@ def test_a_grave_act_asks_who_it_is_and_then_goes_on(
     browser = log_in(name)
     monkeypatch.setattr(fresh, "FRESH_FOR", timedelta(0))
     asked = browser.post(f"{ONE}{where}", {**fields, "plan": waiting.plan_hash})
-    assert asked.status_code == 302 and "/reauthenticate/" in asked["Location"]
+    assert asked.status_code == 302 and "/account/confirm/" in asked["Location"]
     assert Run.objects.get(pk=waiting.run_id).status == Status.WAITING
     monkeypatch.setattr(fresh, "FRESH_FOR", timedelta(minutes=15))
     answer = browser.post(asked["Location"], {"password": PASSWORD})
@@ -309,8 +312,12 @@ def test_a_rejection_needs_no_fresh_log_in(prod: Environment, monkeypatch: pytes
 
 def counted(deployment: Deployment, then: dict[str, int], now: dict[str, int]) -> None:
     backup = deployment.run.steps.get(kind="backup")
-    backup.facts = {"snapshot": {"objects": {"tables": then}}}
+    taken = (timezone.now() - timedelta(minutes=5)).isoformat()
+    stored = {"name": "backup", "size": 214_000, "sha256": "0" * 64, "taken_at": taken, "objects": {"tables": then}}
+    backup.facts = {"snapshot": stored}
     backup.save()
+    source = Snapshot.Source.BACKUP
+    Snapshot.objects.note(environment=deployment.environment, run=deployment.run, source=source, stored=stored)
     run = counts.begin_count(deployment, by=deployment.initiator, now=timezone.now())
     run.apply(Claimed(), now=timezone.now())
     facts = StepFacts("counted", {"tables": now, "at": timezone.now().isoformat()})
@@ -391,6 +398,7 @@ def test_only_what_passed_uat_can_be_chosen(prod: Environment) -> None:
 
 
 def test_why_nothing_can_be_chosen(prod: Environment) -> None:
+    make_user("Rob", Role.TECHNICAL_STAFF, instance=prod.instance)
     assert "there is no such UAT environment" in read("Rob", f"{PROD}release/")
     make_environment(prod.instance, "uat")
     assert "Nothing has passed uat yet." in read("Rob", f"{PROD}release/")
@@ -437,7 +445,7 @@ def test_glass_is_broken_with_a_reason_and_a_fresh_log_in(prod: Environment, mon
     browser = log_in("Olga")
     monkeypatch.setattr(fresh, "FRESH_FOR", timedelta(0))
     asked = browser.post(f"{PROD}release/", {**fields, "break_glass": reason})
-    assert "/reauthenticate/" in asked["Location"] and prod.deployments.count() == 1
+    assert "/account/confirm/" in asked["Location"] and prod.deployments.count() == 1
     monkeypatch.setattr(fresh, "FRESH_FOR", timedelta(minutes=15))
     assert browser.post(asked["Location"], {"password": PASSWORD}).status_code == 302
     assert AuditEntry.objects.filter(action="glass broken", actor__name="Olga").exists()
@@ -449,7 +457,9 @@ def test_glass_is_broken_with_a_reason_and_a_fresh_log_in(prod: Environment, mon
 
 
 def test_a_revision_that_was_rolled_back_is_let_in_again_with_a_reason(prod: Environment) -> None:
-    back = make_deployment(prod, at="rolled back", now=timezone.now() - timedelta(minutes=20))
+    make_deployment(prod, at="succeeded", now=timezone.now() - timedelta(hours=2))
+    other = make_commit(prod.instance)
+    back = make_deployment(prod, at="rolled back", commit=other, now=timezone.now() - timedelta(minutes=20))
     lift = f"{PROD}refused/{prod.bars.get().pk}/"
     assert "refused here" in read("Rob", f"{PROD}release/")
     answer = log_in("Rob").post(f"{PROD}release/", {"by": "release", "release": back.commit})
@@ -539,6 +549,31 @@ def test_the_front_page_says_what_waits_for_me(prod: Environment, state: str, wa
 def test_an_environment_says_that_it_waits(prod: Environment) -> None:
     at(prod, "approval")
     assert "Waiting for approval by Mia." in read("Vera", PROD)
+
+
+# --- live ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_live_part_is_drawn_anew_when_a_gate_moves_or_its_times_do(prod: Environment) -> None:
+    window = at(prod, "rollback_window")
+    before = tail.news(window.run_id, after=0).version
+    assert log_in("Rob").post(f"{ONE}extend/", {"reason": "waiting for the editors"}).status_code == 302
+    assert tail.news(window.run_id, after=0).version != before
+
+
+def test_the_live_part_brings_the_choices_with_a_form_that_works(prod: Environment) -> None:
+    at(prod, "confirm")
+    browser = log_in("Rob")
+    request = RequestFactory().get(f"{ONE}live/")
+    request.session = browser.session
+    deployment = Deployment.objects.get(environment=prod)
+    drawn = _draw(request, deployment)() or ""
+    found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', drawn)
+    assert found and "Deploy to prod" in drawn
+    browser.handler.enforce_csrf_checks = True
+    browser.cookies["deploynaut-csrf"] = request.META["CSRF_COOKIE"]
+    fields = {"plan": deployment.plan_hash, "csrfmiddlewaretoken": found[1]}
+    assert browser.post(f"{ONE}start/", fields, HTTP_ORIGIN="http://testserver").status_code == 302
 
 
 # --- size ------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,15 +14,18 @@ from django.core.cache import cache
 from django.db import connection, models
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from deploynaut.accounts.models import User
 from deploynaut.accounts.roles import Role
 from deploynaut.deployments.models import Deployment
 from deploynaut.instances.models import Environment, EnvironmentLock, Freeze, Instance, Proposal, Target
+from deploynaut.instances.revisions import By, Revision
 from deploynaut.runs.models import Run
 from tests.builders import (
     NOW,
     PASSWORD,
+    Story,
     make_commit,
     make_deployment,
     make_environment,
@@ -42,6 +46,10 @@ PEOPLE: dict[str, tuple[Role, ...]] = {
 """One person for each role, and Sam, who has none."""
 
 
+AT_A_GATE = re.compile(r"/(approval|start|attend|rollback|dismiss|extend|resolve)/$")
+"""Addresses of a production release: they lead to the one that waits for approval."""
+
+
 @dataclass
 class World:
     """What there is, and who looks at it."""
@@ -57,6 +65,7 @@ class World:
     fetch: Run
     member: User
     guards: dict[str, int]
+    asking: Deployment
     clients: dict[str, Client] = field(default_factory=dict)
 
     def browser(self, name: str) -> Client:
@@ -67,10 +76,11 @@ class World:
 
     def sample(self, parameter: str, route: str) -> object:
         """A value for a part of an address that leads somewhere."""
+        one = self.asking if AT_A_GATE.search(route) else self.open
         found: dict[str, object] = {
             "instance": self.instance.name,
-            "environment": self.uat.name,
-            "number": self.open.number,
+            "environment": one.environment.name,
+            "number": one.number,
             "token": "no-such-link",
             "pk": self._key(route),
         }
@@ -114,7 +124,20 @@ def _furnish(instance: Instance, by: User) -> World:
         now=running.begun_at,
     )
     Run.objects.filter(pk=fetch.pk).update(status="succeeded", ended_at=running.begun_at)
-    return World(instance, uat, prod, target, waiting, good, back, running, fetch, by, _guards(uat, by))
+    return World(instance, uat, prod, target, waiting, good, back, running, fetch, by, _guards(uat, by), _asking(good))
+
+
+def _asking(passed: Deployment) -> Deployment:
+    """A release of what passed UAT to another production environment: it waits for approval."""
+    instance, by, now = passed.environment.instance, passed.initiator, timezone.now()
+    live = make_environment(instance, "live", kind="production")
+    if instance.name != "acme":
+        make_user("Ben", Role.DEPLOYMENT_MANAGER, instance=instance)
+        make_user("Bob", Role.OPS, instance=instance)
+    revision = Revision(passed.commit, By.RELEASE)
+    asking = Deployment.objects.begin(environment=live, by=by, revision=revision, now=now)
+    Story(asking, now).begin_step()
+    return asking
 
 
 def _guards(uat: Environment, by: User) -> dict[str, int]:
