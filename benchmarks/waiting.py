@@ -22,18 +22,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import figures
+from tests.sinks import mail_sink
 
 ROOT = Path(__file__).resolve().parent.parent
 BAR = 0.05
-SETTLE = 45
+SETTLE = 20
 
 
 @dataclass
 class Installation:
-    """A data folder with its worker; `waiting`: how many deployments wait in it."""
+    """A data folder with its worker; `waiting`: how many deployments wait in it; `mail`: port of its mail server."""
 
     data: Path
     waiting: int
+    mail: int
     worker: subprocess.Popen[bytes] | None = None
 
     def fill(self) -> None:
@@ -48,12 +50,6 @@ class Installation:
         """How many wait at a gate now."""
         with closing(sqlite3.connect(f"file:{self.data / 'app.sqlite3'}?mode=ro", uri=True, timeout=20)) as database:
             return int(database.execute("SELECT count(*) FROM runs_run WHERE status='waiting'").fetchone()[0])
-
-    def wakes(self) -> int:
-        """How many wakes the queue keeps for later."""
-        with closing(sqlite3.connect(f"file:{self.data / 'queue.sqlite3'}?mode=ro", uri=True, timeout=20)) as queue:
-            sql = "SELECT count(*) FROM workflow_status WHERE status='DELAYED'"
-            return int(queue.execute(sql).fetchone()[0])
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -78,7 +74,8 @@ class Installation:
 
     def _environment(self, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("DEPLOYNAUT", "DJANGO"))}
-        ours = {"DJANGO_SETTINGS_MODULE": "deploynaut.settings", "DEPLOYNAUT_DATA": str(self.data)}
+        ours = {"DJANGO_SETTINGS_MODULE": "deploynaut.settings", "DEPLOYNAUT_DATA": str(self.data),
+                "DEPLOYNAUT_SMTP": f"smtp://127.0.0.1:{self.mail}"}  # fmt: skip
         return {**kept, "PYTHONPATH": str(ROOT), **ours, **more}
 
 
@@ -91,18 +88,21 @@ def shares(installations: list[Installation], *, seconds: float) -> list[float]:
 
 
 def measure(data: Path, *, number: int, seconds: float) -> list[list[str]]:
-    """The figures: waiting, still waiting at the end, wakes kept for later, share of a core."""
-    busy, idle = Installation(data / "busy", number), Installation(data / "idle", 0)
+    """The figures: waiting, still waiting at the end, letters sent meanwhile, share of a core."""
     with ExitStack() as stack:
+        mail = stack.enter_context(mail_sink())
+        busy, idle = Installation(data / "busy", number, mail.port), Installation(data / "idle", 0, mail.port)
         for one in (busy, idle):
             one.data.mkdir()
             one.fill()
             stack.enter_context(one.working())
         time.sleep(SETTLE)
+        letters = len(mail.mails)
         found = shares([busy, idle], seconds=seconds)
+        sent = (len(mail.mails) - letters, 0)
         return [
-            [str(one.waiting), str(one.open_gates()), str(one.wakes()), f"{share:.2%}"]
-            for one, share in zip((busy, idle), found, strict=True)
+            [str(one.waiting), str(one.open_gates()), str(mails), f"{share:.2%}"]
+            for one, mails, share in zip((busy, idle), sent, found, strict=True)
         ] + [["ratio", "", "", f"{found[0] / found[1]:.2f}"]]
 
 
@@ -115,7 +115,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="waiting-") as data:
         rows = measure(Path(data), number=options.waiting, seconds=options.seconds)
-    head = ["deployments", "wait at the end", "wakes kept for later", "share of one core"]
+    head = ["deployments", "wait at the end", "letters meanwhile", "share of one core"]
     print(figures.table(head, rows))
     if not options.dry:
         _write(head, rows, seconds=options.seconds)
