@@ -135,7 +135,7 @@ def set_gateway(*, url: str, who: str = "Ada") -> None:
 
 def set_mail_server(*, host: str = "127.0.0.1", tcp: int, who: str = "Ada") -> None:
     """Mail goes there from now on, without TLS."""
-    plain = {"host": host, "port": tcp, "tls": "none", "user": "", "sender": "deploy@demo.example"}
+    plain: dict[str, Any] = {"host": host, "port": tcp, "tls": "none", "user": "", "sender": "deploy@demo.example"}
     MailServer.objects.change(by=_person(who), now=port.now(), **plain)
 
 
