@@ -59,13 +59,11 @@ class DeploymentManager(models.Manager["Deployment"]):
     def _resolved(self, keys: list[int], stood: dict[int, Deployment]) -> dict[int, Deployment]:
         """Where somebody has said after a failed rollback what runs, and nothing has stood since."""
         named = self.get_queryset().for_page().filter(environment__in=keys, named_live__done_at__isnull=False)
-        latest: dict[int, tuple[int, Deployment]] = {}
-        for one in named.annotate(after=models.Max("named_live__deployment__number")):
-            found = latest.get(one.environment_id)
-            if found is None or one.after > found[0]:
-                latest[one.environment_id] = (one.after, one)
-        newest = {key: one.number for key, one in stood.items()}
-        return {key: one for key, (after, one) in latest.items() if after > newest.get(key, 0)}
+        # What was resolved, by whose failure: the newest of each environment counts, unless something has stood since.
+        failures = named.order_by().annotate(failure=models.Max("named_live__deployment__number"))
+        numbers: dict[int, int] = dict(failures.values_list("pk", "failure"))
+        latest = {one.environment_id: one for one in sorted(named, key=lambda one: numbers[one.pk])}
+        return {key: one for key, one in latest.items() if key not in stood or numbers[one.pk] > stood[key].number}
 
     def known_good(self, environment: Environment) -> Deployment | None:
         """The last one that passed everything: what a failing release goes back to."""

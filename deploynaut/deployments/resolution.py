@@ -70,10 +70,10 @@ def resolve(deployment: Deployment, *, live_number: int, reason: str, by: User, 
 
 def require_resolve(by: User, where: Environment) -> None:
     """The right to end the state there. Raises NotAllowed."""
-    place = {"instance": where.instance_id, "environment": where.pk}
-    lesser = not where.production and Rights.of(by).may(Right.MAINTENANCE_TEST, **place)
-    if not lesser:
-        require(by, Right.MAINTENANCE, place=where.place, **place)
+    held = Rights.of(by)
+    lesser = held.may(Right.MAINTENANCE_TEST, instance=where.instance_id, environment=where.pk)
+    if where.production or not lesser:
+        require(by, Right.MAINTENANCE, instance=where.instance_id, environment=where.pk, place=where.place)
 
 
 def _can_be(deployment: Deployment) -> None:

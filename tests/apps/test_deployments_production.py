@@ -124,7 +124,7 @@ def test_what_changes_after_the_approval_voids_it(prod: Environment, state: str,
 
     waiting = at(prod, state)
     old = waiting.plan_hash
-    changes = {
+    changes: dict[str, dict[str, object]] = {
         "pipeline": {"pipeline": "steps: [{rollback_window: {lasts: 2h}}]"},
         "url of a test": {"pipeline": "smoke_tests: {home: {url: 'https://prod.acme.example/'}}"},
         "recipe": {"recipe_options": {"docroot": "public"}},
