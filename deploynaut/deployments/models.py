@@ -212,5 +212,5 @@ class Deployment(models.Model):
         before = self.run.status
         self.actors.add(by)
         self.run.apply(AbortAsked(by=by.name), now=now)
-        what = {"before": {"status": before}, "after": {"status": self.run.status}}
-        audit.record("aborted", actor=by, subject=self.as_subject(), now=now, **what)
+        after = {"status": self.run.status}
+        audit.record("aborted", actor=by, subject=self.as_subject(), before={"status": before}, after=after, now=now)

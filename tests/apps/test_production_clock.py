@@ -355,11 +355,12 @@ def test_a_freeze_at_the_planned_time_is_overridden_with_a_reason_when_it_is_beg
     assert again(one).status is Status.SUCCEEDED
 
 
-def to_confirm(prod: Environment, worker: Worker, **more: datetime) -> Deployment:
+def to_confirm(prod: Environment, worker: Worker, *, scheduled_for: datetime | None = None) -> Deployment:
     """A production release that has been approved, planned for later where asked."""
     first = make_deployment(prod, at="aborted")
     one = Deployment.objects.begin(
-        environment=prod, by=first.initiator, revision=Revision(first.commit, By.RELEASE), now=NOW + MINUTE, **more
+        environment=prod, by=first.initiator, revision=Revision(first.commit, By.RELEASE), now=NOW + MINUTE,
+        scheduled_for=scheduled_for,
     )  # fmt: skip
     worker.look(NOW + 2 * MINUTE)
     one.approve(by=make_user("Mia"), plan_hash=one.plan_hash, now=NOW + 3 * MINUTE)

@@ -64,7 +64,7 @@ class Gates:
 
     def ended(self) -> int:
         """How many gates have ended, or asked their next group."""
-        moved = sum(status != "waiting" for _, status, _, _ in self.ask(RUNS))
+        moved = len([run for _, status, _, run in self.ask(RUNS) if status != "waiting"])
         asked = self.ask("SELECT count(DISTINCT run_id) FROM notify_message WHERE event='approval asked'")
         return moved + int(asked[0][0])
 
