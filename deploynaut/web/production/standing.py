@@ -59,11 +59,10 @@ def mine(user: User, rights: UserRights) -> list[tuple[str, str]]:
 def _to_do(step: StepRun, rights: UserRights) -> tuple[str, str] | None:
     one = step.run.deployment
     where = one.environment
-    place = {"instance": where.instance_id, "environment": where.pk}
     if step.kind == "approval":
-        may = rights.may(Right.APPROVE, **place)
+        may = rights.may(Right.APPROVE, instance=where.instance_id, environment=where.pk)
         return (f"{one.initiator.name} asks you to approve {one}", url("approval", one)) if may else None
-    if not rights.may(Right.SEE, **place):
+    if not rights.may(Right.SEE, instance=where.instance_id, environment=where.pk):
         return None
     words = f"Press Deploy for {one}" if step.kind == "confirm" else f"Look at the site: {one} may be rolled back"
     return words, one.get_absolute_url()
