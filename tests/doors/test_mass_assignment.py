@@ -24,7 +24,7 @@ FORMS: list[tuple[str, str, dict[str, str], set[str]]] = [
      {"url", "recipe_options", "pipeline", "hosts"}),
     ("Ida", "/instances/acme/-/fetch/", {}, set()),
     ("Rob", "/instances/acme/uat2/release/", {"by": "branch", "branch": "feature/search"},
-     {"tag", "release", "commit", "planned", "override"}),
+     {"tag", "release", "commit", "scheduled_for", "override", "break_glass", "act", "instead"}),
     ("Ida", "/instances/acme/uat/settings/", {"recipe": "plain", "url": "https://u.acme.example/"},
      {"recipe_options", "hosts", "reason"}),
     ("Ida", "/instances/acme/uat/targets/add/",
