@@ -129,6 +129,13 @@ class Message(models.Model):
         return self.channel != self.Channel.TEXT or self.user_id is None
 
     @property
+    def place(self) -> str:
+        """The address as everybody may read it: of a phone number, enough to know it by."""
+        if self.channel != self.Channel.TEXT:
+            return self.address
+        return f"{self.address[:3]}…{self.address[-3:]}"
+
+    @property
     def key(self) -> str:
         """One key an address: two messages to one person arrive in order."""
         return f"{self.channel}:{self.chat_id or self.address}"

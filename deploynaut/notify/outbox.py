@@ -15,7 +15,7 @@ def send(message_id: int) -> None:
     message = Message.objects.select_related("run", "user", "chat").get(pk=message_id)
     if not message.take(now=port.now()):
         return
-    where = f"{message.get_channel_display()} to {message.address}"
+    where = f"{message.get_channel_display()} to {_name(message)}{message.place}"
     try:
         answer = CHANNELS[message.channel].send(message)
     except ChannelFailed as error:
@@ -24,6 +24,11 @@ def send(message_id: int) -> None:
         with transaction.atomic():
             message.sent(answer=answer, now=port.now())
             _note(message, f"{where} sent: {answer}")
+
+
+def _name(message: Message) -> str:
+    """Whose number it is; an address says that by itself."""
+    return f"{message.user.name}, " if message.user and message.channel == Message.Channel.TEXT else ""
 
 
 def _failed(message: Message, where: str, error: ChannelFailed) -> None:
