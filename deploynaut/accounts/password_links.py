@@ -17,7 +17,6 @@ from deploynaut.accounts import audit
 from deploynaut.accounts.people import User
 from deploynaut.accounts.rights import require
 from deploynaut.accounts.roles import Right
-from deploynaut.accounts.same_person import same_person
 
 LASTS = timedelta(hours=24)
 MADE = "password link made"
@@ -68,17 +67,6 @@ def use(token: str, *, password: str, now: datetime) -> User:
         user.save(update_fields=["password"])
         audit.record("password set by link", actor=user, subject=user.as_subject(), now=now)
     return user
-
-
-def opened_by(by: User, user: User, *, now: datetime) -> bool:
-    """Whether `by` has held a key to this account within a day: then `user` does not count as somebody else.
-
-    Whoever makes a link sees it, and could have used it.
-    """
-    made = (
-        audit.AuditEntry.objects.about("user", user.pk).filter(action=MADE, at__gt=now - LASTS).select_related("actor")
-    )
-    return any(entry.actor is not None and same_person(entry.actor, by) for entry in made)
 
 
 def _parts(token: str) -> tuple[int, int]:

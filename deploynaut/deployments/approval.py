@@ -7,14 +7,14 @@ for one deployment: a partial unique index keeps a second one out.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
 from django.db import models
 
+from deploynaut.accounts.in_hand import InHand, in_hand
 from deploynaut.accounts.models import Grant, User
-from deploynaut.accounts.password_links import opened_by
 from deploynaut.accounts.rights import NotAllowed, require, who_are, who_may
 from deploynaut.accounts.roles import RIGHTS, Right, Role
 from deploynaut.accounts.same_person import others, same_person
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 ROLES = {"deployment-managers": Role.DEPLOYMENT_MANAGER, "instance-managers": Role.INSTANCE_MANAGER}
 """The words of `ask` that stand for everybody with a role."""
-SETTLES_AFTER = timedelta(hours=24)
-"""A right to approve that the initiator gave less than this ago does not count for that initiator's release."""
 
 
 class Asked(models.Model):
@@ -77,22 +75,22 @@ class OnesOwn(NotAllowed):
 
 
 class TooNew(NotAllowed):
-    """The right to approve was given by the initiator a short time ago."""
+    """The right to approve came from the initiator a short time ago, perhaps through others."""
 
     def _words(self) -> str:
         return (
-            f"You may not approve this release to {self.place} yet: whoever began it gave you that right less than "
-            f"24 hours ago. Somebody else has to look at it."
+            f"You may not approve this release to {self.place} yet: your right to do so came from whoever began it, "
+            f"perhaps through others, less than 24 hours ago. Somebody else has to look at it."
         )
 
 
 class KeyHeld(NotAllowed):
-    """Whoever began the release made a password link for this account a short time ago, and could have used it."""
+    """Whoever began the release came by a password link for this account a short time ago, and could have used it."""
 
     def _words(self) -> str:
         return (
-            f"You may not approve this release to {self.place} yet: whoever began it made a password link for your "
-            f"account less than 24 hours ago. Somebody else has to look at it."
+            f"You may not approve this release to {self.place} yet: whoever began it has made a password link for your "
+            f"account, perhaps through others, less than 24 hours ago. Somebody else has to look at it."
         )
 
 
@@ -100,12 +98,13 @@ def require_answer(by: User, deployment: Deployment, *, now: datetime) -> None:
     """The right to approve or reject this deployment. Raises NotAllowed, OnesOwn, TooNew, KeyHeld."""
     where = deployment.environment
     require(by, Right.APPROVE, instance=where.instance_id, environment=where.pk, place=where.place)
-    facts = {"instance": where.instance_id, "environment": where.pk, "place": where.place}
+    facts: Any = {"instance": where.instance_id, "environment": where.pk, "place": where.place}
     if same_person(by, deployment.initiator):
         raise OnesOwn(by, Right.APPROVE, **facts)
-    if not _settled(by, deployment, now=now):
+    hand = in_hand(deployment.initiator, now=now)
+    if not _settled_grants(deployment, hand).filter(user=by).exists():
         raise TooNew(by, Right.APPROVE, **facts)
-    if opened_by(deployment.initiator, by, now=now):
+    if by.pk in hand.opened:
         raise KeyHeld(by, Right.APPROVE, **facts)
 
 
@@ -118,17 +117,13 @@ def may_answer(by: User, deployment: Deployment, *, now: datetime) -> str:
     return ""
 
 
-def _settled(by: User, deployment: Deployment, *, now: datetime) -> bool:
-    """Some right to approve here is old enough, or was not given by the initiator."""
-    return _settled_grants(deployment, now=now).filter(user=by).exists()
-
-
-def _settled_grants(deployment: Deployment, *, now: datetime) -> models.QuerySet[Grant]:
+def _settled_grants(deployment: Deployment, hand: InHand) -> models.QuerySet[Grant]:
+    """The rights to approve here that are old enough, or do not come from the initiator in any way."""
     where = deployment.environment
     roles = [role for role in Role if Right.APPROVE in RIGHTS[role]]
     grants = Grant.objects.filter(role__in=roles, instance_id=where.instance_id)
     grants = grants.filter(models.Q(environment_id=None) | models.Q(environment_id=where.pk))
-    fresh = models.Q(given_by=deployment.initiator_id, given_at__gt=now - SETTLES_AFTER)
+    fresh = models.Q(given_by__in=hand.people, given_at__gt=hand.since)
     return grants.exclude(fresh)
 
 
@@ -185,8 +180,9 @@ def _may_answer(people: Iterable[User], deployment: Deployment, *, now: datetime
     where = deployment.environment
     able = {one.pk for one in who_may(Right.APPROVE, instance=where.instance_id, environment=where.pk)}
     found = others((one for one in people if one.pk in able), than=deployment.initiator)
-    settled = set(_settled_grants(deployment, now=now).filter(user__in=found).values_list("user_id", flat=True))
-    return [one for one in found if one.pk in settled]
+    hand = in_hand(deployment.initiator, now=now)
+    settled = set(_settled_grants(deployment, hand).filter(user__in=found).values_list("user_id", flat=True))
+    return [one for one in found if one.pk in settled - hand.opened]
 
 
 def asked(deployment: Deployment) -> list[User]:

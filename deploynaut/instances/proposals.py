@@ -6,15 +6,15 @@ here are those of roles, and the answers to all of them.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from deploynaut.accounts import audit
+from deploynaut.accounts.in_hand import InHand, in_hand
 from deploynaut.accounts.models import User
-from deploynaut.accounts.password_links import opened_by
 from deploynaut.accounts.reasons import reason_of
 from deploynaut.accounts.rights import Rights, UserRights, require
 from deploynaut.accounts.roles import RIGHTS, Right, Role
@@ -24,9 +24,6 @@ from deploynaut.instances.models import Environment, Instance
 from deploynaut.instances.proposal import AlreadyAnswered, Proposal, ProposalStatus
 
 __all__ = ["AlreadyAnswered", "NotByYou", "change_role", "confirm", "refuse", "waiting", "why_not", "withdraw"]
-
-SETTLES_AFTER = timedelta(hours=24)
-"""A role that the proposer gave a shorter time ago does not count: nobody makes their own second person."""
 
 
 class NotByYou(PermissionDenied):
@@ -115,10 +112,11 @@ def why_not(proposal: Proposal, *, by: User, now: datetime) -> str:
     if same_person(by, proposal.by):
         own = "You proposed this" if by.pk == proposal.by_id else f"{proposal.by.name} has an e-mail address of yours"
         return f"{own}: somebody else has to answer."
-    if not _settled(proposal, by, now):
-        return f"{proposal.by.name} gave you your role here less than 24 hours ago. Somebody else has to answer."
-    if opened_by(proposal.by, by, now=now):
-        return f"{proposal.by.name} made a password link for you less than 24 hours ago. Somebody else has to answer."
+    hand = in_hand(proposal.by, now=now)
+    if not _settled(proposal, by, hand):
+        return f"Your role here came from {proposal.by.name} less than 24 hours ago. {_SOMEBODY_ELSE}"
+    if by.pk in hand.opened:
+        return f"{proposal.by.name} has made a password link for you less than 24 hours ago. {_SOMEBODY_ELSE}"
     return ""
 
 
@@ -139,17 +137,16 @@ def _deny(proposal: Proposal, by: User, now: datetime, action: str, words: str) 
     raise NotByYou(words)
 
 
-def _settled(proposal: Proposal, by: User, now: datetime) -> bool:
-    """One of the roles that let this person answer is older, or comes from somebody else."""
+_SOMEBODY_ELSE = "Somebody else has to answer."
+
+
+def _settled(proposal: Proposal, by: User, hand: InHand) -> bool:
+    """One of the roles that let this person answer is older, or does not come from the proposer in any way."""
     there = Q(instance_id=None) | Q(instance_id=proposal.instance_id, environment_id=None)
     if proposal.environment_id is not None:
         there |= Q(instance_id=proposal.instance_id, environment_id=proposal.environment_id)
     fitting = [role.value for role in Role if Right.CONFIRM_PROPOSAL in RIGHTS[role]]
-    given = by.grants.filter(there, role__in=fitting).select_related("given_by")
-    return any(
-        one.given_at <= now - SETTLES_AFTER or one.given_by is None or not same_person(one.given_by, proposal.by)
-        for one in given
-    )
+    return any(not hand.gave(one) for one in by.grants.filter(there, role__in=fitting))
 
 
 def _locked(proposal: Proposal) -> Proposal:
