@@ -135,6 +135,10 @@ class Message(models.Model):
             return self.address
         return f"{self.address[:3]}…{self.address[-3:]}"
 
+    def told(self, answer: str) -> str:
+        """A server's answer as everybody may read it: a gateway repeats the number."""
+        return answer.replace(self.address, self.place)
+
     @property
     def key(self) -> str:
         """One key an address: two messages to one person arrive in order."""

@@ -17,7 +17,7 @@ def send(message_id: int) -> None:
         return
     where = f"{message.get_channel_display()} to {_name(message)}{message.place}"
     try:
-        answer = CHANNELS[message.channel].send(message)
+        answer = message.told(CHANNELS[message.channel].send(message))
     except ChannelFailed as error:
         _failed(message, where, error)
     else:
@@ -32,11 +32,12 @@ def _name(message: Message) -> str:
 
 
 def _failed(message: Message, where: str, error: ChannelFailed) -> None:
+    said = message.told(str(error))
     with transaction.atomic():
-        message.failed(reason=str(error), now=port.now(), perhaps=error.perhaps, final=error.final)
+        message.failed(reason=said, now=port.now(), perhaps=error.perhaps, final=error.final)
         given_up = message.status == Message.Status.GIVEN_UP
         after = _given_up(message, error) if given_up else f"next try at {message.next_try_at:%H:%M:%S}"
-        _note(message, f"{where} could not be sent: {error}; {after}")
+        _note(message, f"{where} could not be sent: {said}; {after}")
 
 
 def _given_up(message: Message, error: ChannelFailed) -> str:
