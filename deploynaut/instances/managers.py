@@ -27,6 +27,7 @@ from deploynaut.instances.proposal import Proposal, ProposalKind, Wish
 from deploynaut.instances.target_manager import TargetManager
 from deploynaut.instances.tasks import begin_keys, begin_scan_of_repository, begin_target_run, ssh_place
 from deploynaut.instances.versions import PipelineVersion
+from deploynaut.runs.models import Run
 
 if TYPE_CHECKING:
     from deploynaut.instances.models import Environment, Instance
@@ -150,6 +151,7 @@ class EnvironmentManager(models.Manager["Environment"]):
             PipelineVersion.objects.write(environment, by=by, now=now, reason=reason, proposal=proposal)
         after = {name: str(getattr(environment, name)) for name in fields}
         record("environment changed", environment, by=by, now=now, before=before, after=after)
+        Run.objects.wake_waiting(environment.lock)
 
 
 def _wish(environment: Environment, changed: Mapping[str, Any]) -> Wish:

@@ -12,6 +12,7 @@ from deploynaut.accounts.models import Grant, User
 from deploynaut.accounts.roles import RIGHTS, Right, Role
 from deploynaut.instances.models import Environment, Instance, Kind
 from deploynaut.instances.proposal import ProposalKind, Wish
+from deploynaut.runs.models import Run
 
 
 def change(
@@ -36,6 +37,9 @@ def change(
         environment=environment.pk if environment else None,
         place=environment.place if environment else instance.name,
     )
+    # Whoever has approved a release that waits for Deploy may have lost the right to.
+    for where in [environment] if environment else instance.environments.all():
+        Run.objects.wake_waiting(where.lock)
 
 
 def check(

@@ -19,8 +19,18 @@ from deploynaut.engine.pipeline import NotAllowed as NotNow
 from deploynaut.engine.pipeline import Status
 from deploynaut.instances.models import Environment
 from deploynaut.instances.revisions import By, Revision
+from deploynaut.instances.roles import change as change_role
 from deploynaut.notify.models import Message
-from tests.builders import NOW, Story, make_commit, make_deployment, make_environment, make_instance, make_user
+from deploynaut.runs.models import Run
+from tests.builders import (
+    NOW,
+    Story,
+    make_commit,
+    make_deployment,
+    make_environment,
+    make_instance,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -183,6 +193,22 @@ def test_an_approver_who_loses_the_right_before_deploy_voids_it(prod: Environmen
     Grant.objects.filter(user__name="Mia").delete()
     with pytest.raises(Voided, match="Mia may no longer approve"):
         waiting.start(by=waiting.initiator, plan_hash=waiting.plan_hash, now=NOW + HOUR)
+
+
+@pytest.mark.parametrize("field", ["pipeline", "role"])
+def test_what_changes_has_a_release_that_waits_looked_at_at_once(
+    prod: Environment, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    """Found by the browser story: the approval became void only when somebody pressed Deploy."""
+    waiting = at(prod, "confirm")
+    woken: list[int] = []
+    monkeypatch.setattr(Run, "wake", lambda run, **when: woken.append(run.pk))
+    if field == "pipeline":
+        Environment.objects.change(prod, by=None, now=NOW + HOUR, pipeline="steps: [{rollback_window: {lasts: 2h}}]")
+    else:
+        ida = make_user("Ida")
+        change_role(instance=prod.instance, by=None, to=ida, role=Role.OPS, give=True, environment=None, now=NOW)
+    assert waiting.run_id in woken
 
 
 def test_an_initiator_who_is_disabled_cannot_press_deploy_and_a_manager_takes_over(prod: Environment) -> None:

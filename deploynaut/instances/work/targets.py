@@ -22,6 +22,7 @@ def set_up(run: Run, work: Work) -> StepResult:
     except ConnectionFailed as error:
         raise StepFailed(str(error)) from error
     Target.objects.filter(pk=target.pk, set_up_at=None).update(set_up_at=work.clock())
+    Run.objects.wake_waiting(target.environment.lock)
     return StepResult(f"{target} is set up", facts)
 
 

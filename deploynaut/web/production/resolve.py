@@ -71,12 +71,13 @@ class Resolve(View):
         self, request: HttpRequest, found: Deployment, more: Mapping[str, Any] | None = None, *, status: int = 200
     ) -> HttpResponse:
         rights, user = scope.rights_of(request), scope.person(request)
+        # Read before the state, so that a try shown as ended is shown with what it has ended.
+        tries = _of([found])
         left = Deployment.objects.left_behind(found.environment)
         stuck = left is not None and left.pk == found.pk
         ability = abilities.resolve(user, rights, found.environment)
         if not stuck:
             ability = abilities.Ability(f"{found.environment} is not left in maintenance by {found} any more.")
-        tries = _of([found])
         context = {
             "deployment": found,
             "stuck": stuck,
