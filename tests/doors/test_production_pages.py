@@ -19,7 +19,7 @@ from deploynaut.accounts.roles import Role
 from deploynaut.deployments import counts
 from deploynaut.deployments.models import Deployment
 from deploynaut.engine.pipeline import Claimed, Status, TaskSucceeded
-from deploynaut.instances.models import Environment
+from deploynaut.instances.models import Environment, Freeze
 from deploynaut.runs.models import Run, StepFacts
 from deploynaut.snapshots.models import Snapshot
 from deploynaut.web import tail
@@ -414,6 +414,35 @@ def test_a_planned_time_is_in_utc_and_still_to_come(prod: Environment) -> None:
     assert browser.post(f"{PROD}release/", {**fields, "scheduled_for": when}).status_code == 302
     planned = Deployment.objects.get(environment=prod, number=2).scheduled_for
     assert planned is not None and planned.strftime("%Y-%m-%dT%H:%M") == when
+
+
+def test_a_freeze_at_the_planned_time_asks_for_a_reason(prod: Environment) -> None:
+    first = at(prod, "succeeded")
+    begins = timezone.now() + timedelta(days=2)
+    ida = make_user("Ida")
+    Freeze.objects.create(
+        instance=prod.instance, by=ida, at=timezone.now(), reason="The election", lasts=timedelta(days=2), zone="UTC",
+        begins=begins.strftime("%Y-%m-%dT%H:%M"),
+    )  # fmt: skip
+    when = (begins + timedelta(hours=5)).strftime("%Y-%m-%dT%H:%M")
+    fields = {"by": "release", "release": first.commit, "scheduled_for": when}
+    answer = log_in("Ida").post(f"{PROD}release/", fields)
+    assert answer.status_code == 409 and "The election" in text_of(answer)
+    assert 'name="override"' in answer.content.decode()
+    assert 'name="override"' not in log_in("Rob").post(f"{PROD}release/", fields).content.decode()
+    assert log_in("Rob").post(f"{PROD}release/", {**fields, "override": "we must"}).status_code == 403
+    assert log_in("Ida").post(f"{PROD}release/", {**fields, "override": HOSTILE}).status_code == 302
+    assert "During a freeze" in read("Mia", f"{PROD}2/approval/")
+
+
+def test_a_planned_release_to_uat_says_when_it_begins(prod: Environment) -> None:
+    first = at(prod, "aborted")
+    when = (timezone.now() + timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M")
+    fields = {"by": "release", "release": first.commit, "scheduled_for": when}
+    answer = log_in("Rob").post("/instances/acme/uat/release/", fields)
+    assert answer.status_code == 302
+    assert "Planned: it begins by itself at" in read("Vera", answer["Location"])
+    assert "planned at" in read("Vera", "/")
 
 
 def test_abort_the_open_one_and_begin_this_one_in_one_act(prod: Environment) -> None:

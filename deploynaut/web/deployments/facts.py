@@ -18,6 +18,7 @@ from deploynaut.web import abilities, looks
 from deploynaut.web.abilities import Ability
 from deploynaut.web.deployments.tiles import Tiles, tiles, usual_seconds
 from deploynaut.web.production.gates import Gate, gate
+from deploynaut.web.production.words import on
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,9 @@ class Shown:
         if self.deployment.status is Status.ROLLING_BACK:
             cause = self.deployment.run.cause.rstrip(".")
             return f"{cause}. The site is being put back." if cause else "The site is being put back."
+        later = self.deployment.run.not_before
+        if later is not None and later > self.now and self.deployment.status is Status.QUEUED:
+            return f"Planned: it begins by itself {on(later, now=self.now)}."
         if current is None:
             return "Waiting for a worker to take it." if self.deployment.status is Status.QUEUED else "Going on."
         return f"{current.label}: {current.look.word.lower()}."

@@ -14,6 +14,7 @@ from django.views import View
 from deploynaut.accounts.clock import now
 from deploynaut.accounts.models import User
 from deploynaut.accounts.rights import UserRights
+from deploynaut.accounts.roles import Right
 from deploynaut.deployments import dry_runs
 from deploynaut.deployments.dry_runs import CannotRehearse
 from deploynaut.deployments.managers import AlreadyOpen, CannotBegin
@@ -60,7 +61,10 @@ class Release(View):
         except AlreadyOpen as error:
             return self._again(request, rights, found, {"problem": str(error), "other": error.deployment}, status=409)
         except (CannotBegin, NotPromoted, NotNow, CannotRehearse) as error:
-            return self._again(request, rights, found, {"problem": str(error)}, status=409)
+            may = rights.may(Right.OVERRIDE_FREEZE, instance=found.instance_id, environment=found.pk)
+            # A freeze at the planned time is met only here.
+            offered = may and bool(request.POST.get("scheduled_for"))
+            return self._again(request, rights, found, {"problem": str(error), "override": offered}, status=409)
 
     def _again(
         self,
@@ -107,6 +111,7 @@ def _context(
         "picked": _picked(chosen, around),
         "subjects": overview.commit_subjects([*shown.get("earlier", ()), *passed, *refused, *around.withdrawn]),
         "steps": _steps(environment),
+        "rehearsed": dry_runs.newest(environment),
         **shown,
     }
 
