@@ -112,8 +112,9 @@ def _furnish(instance: Instance, by: User) -> World:
     prod = make_environment(instance, "prod", kind="production")
     waiting = make_target(uat, f"web9.{instance.name}.example", seen=True)
     target = uat.targets.order_by("pk")[0]
-    good, back = make_deployment(uat, at="succeeded", by=by), make_deployment(uat, at="rolled back", by=by)
-    # Another commit: what was rolled back is barred here.
+    # Other commits: what was rolled back here is refused, and not promoted either.
+    good = make_deployment(uat, at="succeeded", by=by)
+    back = make_deployment(uat, at="rolled back", by=by, commit=make_commit(instance, "Break it"))
     running = make_deployment(uat, at="release", by=by, commit=make_commit(instance, "Put it right"))
     fetch = Run.objects.begin(
         kind="fetch",
