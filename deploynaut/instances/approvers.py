@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from deploynaut.accounts.models import User
 from deploynaut.accounts.rights import who_are, who_may
 from deploynaut.accounts.roles import Right, Role
-from deploynaut.accounts.same_person import addresses
+from deploynaut.accounts.same_person import persons, same_person
 
 if TYPE_CHECKING:
     from deploynaut.instances.models import Environment
@@ -29,6 +29,8 @@ def may(environment: Environment, entry: str) -> bool:
     return entry in ROLES or bool(people(environment, entry))
 
 
-def mailboxes(environment: Environment, entry: str) -> frozenset[str]:
-    """One word for each person an entry stands for: two accounts with one mailbox are one person."""
-    return frozenset(min(addresses(user)) for user in people(environment, entry))
+def persons_of(environment: Environment, entry: str) -> frozenset[int]:
+    """The people an entry stands for, by the id of one account of each: two accounts of one person count once."""
+    each = persons(who_may(Right.APPROVE, instance=environment.instance_id, environment=environment.pk))
+    named = people(environment, entry)
+    return frozenset(one.pk for one in each if any(same_person(one, user) for user in named))

@@ -72,7 +72,7 @@ def check_environment(environment: Environment, *, placed: bool) -> None:
         here["hosts"] = environment.allowed_hosts
         if environment.pk is not None:
             here["may_approve"] = lambda entry: approvers.may(environment, entry)
-            here["approvers"] = lambda entry: approvers.mailboxes(environment, entry)
+            here["approvers"] = lambda entry: approvers.persons_of(environment, entry)
     try:
         parse(environment.pipeline, **here)
     except SpecError as error:

@@ -48,7 +48,7 @@ def check(environment: Environment, text: str) -> Checked:
             production=environment.production,
             name=NAME,
             may_approve=lambda entry: approvers.may(environment, entry),
-            approvers=lambda entry: approvers.mailboxes(environment, entry),
+            approvers=lambda entry: approvers.persons_of(environment, entry),
             hosts=environment.allowed_hosts,
         )
     except SpecError as error:
