@@ -131,10 +131,10 @@ def _write(head: list[str], rows: list[list[str]], *, seconds: float) -> None:
         machine=f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, SQLite "
         f"{sqlite3.sqlite_version}; bar: under {BAR:.0%} of one core",
         words=f"""
-A third each waits for approval, for Deploy, and in its rollback window, each in an environment of its own, begun one
-after the other. CPU time of the worker as the kernel counts it, over {seconds:.0f} s; both workers run at the same time
-on the same machine. What comes due meanwhile (groups asked, windows that close, their letters) is done and counted:
-with windows of an hour and groups asked every two that is about eight gates a minute.
+A third each waits for approval, for Deploy, and in its rollback window, each in an environment of its own; what is
+due is spread evenly. CPU time of the worker as the kernel counts it, over {seconds:.0f} s; both workers run at the
+same time on the same machine. What comes due meanwhile (groups asked, windows that close, their letters) is done and
+counted: with windows of an hour and groups asked every two that is about eight gates a minute.
 """,
         head=head,
         rows=rows,
