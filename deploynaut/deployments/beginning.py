@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -75,6 +75,12 @@ class Wish:
             return Right.BREAK_GLASS
         return Right.BEGIN_PRODUCTION if environment.production else Right.RELEASE_TEST
 
+    def plain(self) -> Wish:
+        """With its reasons as they are kept: on one line, nothing hidden in them. Raises ValidationError."""
+        override = reason_of(self.override, needed=False, field="override")
+        glass = self.break_glass and reason_of(self.break_glass, least=BREAK_GLASS_REASON, field="break_glass")
+        return replace(self, override=override, break_glass=glass)
+
 
 def begin(environment: Environment, wish: Wish, *, now: datetime) -> Deployment:
     """Begin the release process. One transaction: deployment, run, steps, audit; then a worker is woken.
@@ -84,13 +90,14 @@ def begin(environment: Environment, wish: Wish, *, now: datetime) -> Deployment:
     """
     where = {"instance": environment.instance_id, "environment": environment.pk, "place": environment.place}
     require(wish.by, wish.right(environment), **where)  # type: ignore[arg-type]
+    wish = wish.plain()
     with transaction.atomic():
         # The row lock makes two clicks stand in line; the constraint is what guarantees it.
         environment = Environment.objects.select_for_update().select_related("instance").get(pk=environment.pk)
         _alone(environment, wish, now=now)
         spec = _ready(environment)
         _known(environment, wish.revision)
-        _allowed_now(environment, wish, now=now)
+        wish = _allowed_now(environment, wish, now=now)
         _guarded(environment, spec, wish)
         return _create(environment, spec, wish, now)
 
@@ -137,8 +144,11 @@ def _known(environment: Environment, revision: Revision) -> None:
             raise RevisionNotFound(f"{revision.commit[:7]} has not been released in {environment.instance} before.")
 
 
-def _allowed_now(environment: Environment, wish: Wish, *, now: datetime) -> None:
-    """No bar, lock or freeze, and a planned time that can be. Raises CannotBegin, ValidationError."""
+def _allowed_now(environment: Environment, wish: Wish, *, now: datetime) -> Wish:
+    """No bar, lock or freeze, and a planned time that can be: the wish, with its override only where it counted.
+
+    Raises CannotBegin, NotAllowed, ValidationError.
+    """
     bar = Bar.objects.standing(environment, wish.revision.commit)
     if bar is not None:
         raise CannotBegin(bar.words)
@@ -146,21 +156,21 @@ def _allowed_now(environment: Environment, wish: Wish, *, now: datetime) -> None
         raise ValidationError({"scheduled_for": "Choose a time that is still to come, within a year."})
     closure = closures.why_closed(environment, now=wish.scheduled_for or now)
     if closure is None:
-        return
+        # Kept, it would open a freeze to come for somebody whose right to that nobody has asked for.
+        return replace(wish, override="")
     if closure.by is not closures.By.FREEZE or not wish.override:
         raise CannotBegin(closure.words)
     closures.override(environment, closure, by=wish.by, reason=wish.override, now=now)
+    return wish
 
 
 def _guarded(environment: Environment, spec: PipelineSpec, wish: Wish) -> None:
-    """What production demands beside. Raises CannotBegin, NotPromoted, ValidationError (`break_glass`)."""
+    """What production demands beside. Raises CannotBegin, NotPromoted."""
     if not environment.production:
         if wish.break_glass:
             raise CannotBegin(f"{environment} needs no approval, so there is no glass to break.")
         return
-    if wish.break_glass:
-        reason_of(wish.break_glass, least=BREAK_GLASS_REASON, field="break_glass")
-    elif not approvers(environment, without=wish.by):
+    if not wish.break_glass and not approvers(environment, without=wish.by):
         raise CannotBegin(
             f"Nobody but you could approve a release to {environment}. Give somebody else the role first."
         )

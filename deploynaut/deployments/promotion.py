@@ -1,12 +1,14 @@
 """Promotion: only what passed UAT may go to production (decisions, "Production").
 
-A revision may be promoted when a deployment of it to `promote_from` succeeded, no test of it was excused, and nobody
-has withdrawn it since. Asked when a release is begun, approved and started, at every door.
+A revision may be promoted when a deployment of it to `promote_from` succeeded, no test of it was excused, nobody has
+withdrawn it since, and it has not been rolled back there since. Asked when a release is begun, approved and started, at every door.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from django.db import models
 
 from deploynaut.engine.pipeline import PipelineSpec, SpecError, Status
 from deploynaut.instances.models import Environment, Kind
@@ -80,5 +82,11 @@ def why_not(environment: Environment, commit: str, *, spec: PipelineSpec) -> str
 def _passed(came_from: Environment, *, commit: str = "") -> list[Deployment]:
     from deploynaut.deployments.models import Deployment
 
-    found = Deployment.objects.get_queryset().for_page().filter(environment=came_from).good().filter(excused=False)
+    there = Deployment.objects.get_queryset().filter(environment=came_from)
+    since = there.filter(commit=models.OuterRef("commit"), number__gt=models.OuterRef("number"))
+    found = there.for_page().good().filter(excused=False).exclude(models.Exists(since.filter(run__status__in=_BACK)))
     return list(found.filter(commit=commit) if commit else found)
+
+
+_BACK = (Status.ROLLED_BACK, Status.ROLLBACK_FAILED)
+"""What was released to UAT once more and had to be put back has not passed, whatever it did before."""

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
+from django.core.exceptions import ValidationError
 
 from deploynaut.accounts import password_links
 from deploynaut.accounts.models import Grant, User
 from deploynaut.accounts.roles import Role
 from deploynaut.deployments.approval import KeyHeld, TooNew, require_answer
+from deploynaut.deployments.gates import TooEarly
 from deploynaut.deployments.models import Deployment
+from deploynaut.deployments.promotion import NotPromoted, promotable
+from deploynaut.engine.pipeline import NotAllowed as NotNow
+from deploynaut.engine.pipeline import Status
 from deploynaut.instances import proposals
-from deploynaut.instances.models import Environment, Instance, Proposal
-from tests.builders import NOW, make_deployment, make_environment, make_instance, make_user
+from deploynaut.instances.models import Commit, Environment, Freeze, Instance, Proposal
+from deploynaut.instances.revisions import By, Revision
+from tests.builders import NOW, Story, make_deployment, make_environment, make_instance, make_user
+from tests.people import log_in
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -131,3 +139,85 @@ def test_a_confirmation_by_a_chain_of_ones_own_making_does_not_count(prod: Envir
             proposals.confirm(found, by=who, now=SOON)
     assert Proposal.objects.get().is_open
     proposals.confirm(found, by=lee, now=SOON + DAY)
+
+
+# --- a reason that nobody asked for ----------------------------------------------------------------------------------
+
+
+def begin(where: Environment, by: User, commit: str, **more: Any) -> Deployment:
+    revision = Revision(commit, By.COMMIT)
+    return Deployment.objects.begin(environment=where, by=by, revision=revision, now=NOW, **more)
+
+
+def test_an_override_given_before_there_is_a_freeze_opens_none_later(prod: Environment) -> None:
+    first = make_deployment(prod, at="aborted")
+    rob = first.initiator
+    one = begin(prod, rob, first.commit, override="just in case there will be a freeze")
+    assert one.override == ""
+    story = Story(one)
+    story.begin_step()
+    one.approve(by=make_user("Mia"), plan_hash=one.plan_hash, now=story.later())
+    story.begin_step()
+    Freeze.objects.create(
+        instance=prod.instance, by=make_user("Mia"), at=NOW, reason="Election day", zone="UTC",
+        begins="2026-07-01T12:00", lasts=DAY,
+    )  # fmt: skip
+    with pytest.raises(TooEarly, match="Election day"):
+        again(one).start(by=rob, plan_hash=one.plan_hash, now=story.later())
+
+
+def test_a_forged_override_of_the_form_is_not_kept_either(prod: Environment) -> None:
+    first = make_deployment(prod, at="aborted")
+    fields = {"by": "release", "release": first.commit, "act": "begin", "override": "because I say so, all of you"}
+    answer = log_in("Rob").post("/instances/acme/prod/release/", fields)
+    assert answer.status_code == 302
+    assert Deployment.objects.latest("pk").override == ""
+
+
+@pytest.mark.parametrize("field", ["override", "break_glass"])
+@pytest.mark.parametrize("hidden", ["\u202e", "\u200b", "\x1b[2J", "\x00"])
+def test_a_reason_with_hidden_text_is_kept_by_no_door(prod: Environment, field: str, hidden: str) -> None:
+    first = make_deployment(prod, at="aborted")
+    olga, before = make_user("Olga"), Deployment.objects.count()
+    by = first.initiator if field == "override" else olga
+    with pytest.raises(ValidationError) as refused:
+        begin(prod, by, first.commit, **{field: f"the site shows{hidden} other people's letters"})
+    assert field in refused.value.message_dict and Deployment.objects.count() == before
+
+
+def test_a_reason_for_breaking_the_glass_is_kept_on_one_line(prod: Environment) -> None:
+    first = make_deployment(prod, at="aborted")
+    one = begin(prod, make_user("Olga"), first.commit, break_glass="  the site shows\n\n2026-07-01 approved by Mia ")
+    assert one.break_glass == "the site shows 2026-07-01 approved by Mia"
+
+
+# --- what passed UAT once --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["rolled back", "rollback failed"])
+def test_what_uat_has_put_back_since_it_passed_is_not_promoted(prod: Environment, ending: str) -> None:
+    first = make_deployment(prod, at="aborted")
+    uat = prod.instance.environments.get(name="uat")
+    commit = Commit.objects.get(hex=first.commit)
+    assert [one.commit for one in promotable(prod)] == [first.commit]
+    make_deployment(uat, at=ending, commit=commit)
+    assert promotable(prod) == []
+    with pytest.raises(NotPromoted, match=f"ended as {ending}"):
+        begin(prod, first.initiator, first.commit)
+
+
+def test_what_uat_puts_back_while_production_waits_is_refused_and_nobody_is_asked_again(prod: Environment) -> None:
+    one = make_deployment(prod, at="confirm")
+    uat = prod.instance.environments.get(name="uat")
+    make_deployment(uat, at="rolled back", commit=Commit.objects.get(hex=one.commit))
+    with pytest.raises(NotNow, match="ended as rolled back"):
+        one.start(by=one.initiator, plan_hash=one.plan_hash, now=SOON)
+    assert again(one).status is Status.REJECTED
+
+
+def test_a_later_attempt_that_never_touched_uat_takes_nothing_back(prod: Environment) -> None:
+    first = make_deployment(prod, at="aborted")
+    uat = prod.instance.environments.get(name="uat")
+    for ending in ("failed", "aborted"):
+        make_deployment(uat, at=ending, commit=Commit.objects.get(hex=first.commit))
+    begin(prod, first.initiator, first.commit)
