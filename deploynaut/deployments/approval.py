@@ -146,17 +146,18 @@ def ask_next(deployment: Deployment, *, now: datetime) -> datetime | None:
 
     A group in which nobody may answer is passed over; when nobody in any group may, everybody who may is asked.
     """
-    gate = deployment.spec().settings("approval")
+    gate = deployment.readable_spec().settings("approval")
     index, people = _turn(deployment, gate.ask, now=now)
     Asked.objects.bulk_create(
         Asked(deployment=deployment, user=user, round=deployment.round, group=index, at=now) for user in people
     )
-    return now + gate.escalate_after
+    again: datetime = now + gate.escalate_after
+    return again
 
 
 def asked_next(deployment: Deployment, *, now: datetime) -> list[User]:
     """Who is asked when those who were asked do not answer: the next group, after the last the first again."""
-    return _turn(deployment, deployment.spec().settings("approval").ask, now=now)[1]
+    return _turn(deployment, deployment.readable_spec().settings("approval").ask, now=now)[1]
 
 
 def _turn(deployment: Deployment, ask: Iterable[Iterable[str]], *, now: datetime) -> tuple[int, list[User]]:

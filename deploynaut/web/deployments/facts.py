@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,6 +23,15 @@ from deploynaut.web.production.words import on
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What one person was told once, by each way: e-mail, text."""
+
+    who: str
+    event: str
+    ways: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """Everything that the live part of the page shows, as of one moment."""
 
@@ -31,7 +41,7 @@ class Shown:
     abort: Ability
     targets: tuple[Target, ...]
     snapshots: tuple[Snapshot, ...]
-    messages: tuple[Message, ...]
+    messages: tuple[Told, ...]
     gate: Gate | None
     answer: Answer | None
     uat: Deployment | None
@@ -102,7 +112,7 @@ def shown(deployment: Deployment, user: User, rights: UserRights, *, now: dateti
         abort=abilities.abort(user, rights, deployment),
         targets=tuple(deployment.targets.order_by("pk")),
         snapshots=tuple(run.snapshots.all()),
-        messages=tuple(run.messages.select_related("user")),
+        messages=_told(run.messages.select_related("user").order_by("pk")),
         gate=gate(deployment, user, rights, now=now),
         answer=answer,
         uat=_uat(deployment),
@@ -110,6 +120,18 @@ def shown(deployment: Deployment, user: User, rights: UserRights, *, now: dateti
         resolve=abilities.resolve(user, rights, deployment.environment) if _left_behind(deployment) else None,
         resolved=deployment.resolutions.filter(done_at__isnull=False).select_related("by", "release").first(),
         now=now,
+    )
+
+
+def _told(messages: Iterable[Message]) -> tuple[Told, ...]:
+    """In the order in which they were queued; what one person was told by several ways is one line."""
+    found: dict[tuple[object, ...], list[Message]] = {}
+    for one in messages:
+        # A group that is asked again is told again: that is another line.
+        found.setdefault((one.user_id or one.address, one.event, one.created_at), []).append(one)
+    return tuple(
+        Told(rows[0].user.name if rows[0].user else rows[0].place, rows[0].event, tuple(rows))
+        for rows in found.values()
     )
 
 

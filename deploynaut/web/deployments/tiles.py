@@ -95,6 +95,8 @@ def tiles(run: Run, *, usual: Mapping[str, int], now: datetime, who: Mapping[str
     """The tiles of the run as of now. `who`: whose part a gate was, by its kind. One query."""
     steps = list(run.steps.order_by("position"))
     stopped = f"stopped by {run.abort_by}" if run.abort_by else ""
+    if run.rollback_by:
+        stopped = f"{run.rollback_by} pressed Rollback"
     forward = [step for step in steps if not step.back]
     back = [step for step in steps if step.back]
     under = min(_failed_column(forward), max(1, len(forward) - len(back) + 1))
