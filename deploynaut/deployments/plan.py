@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from deploynaut.engine.pipeline import PipelineSpec
@@ -53,8 +53,14 @@ class Plan:
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Plan:
-        """The plan as it was stored."""
-        return cls(**{**stored, "targets": tuple(stored["targets"])})
+        """The plan as it was stored; what another version wrote down otherwise, or not at all, is as if it were empty."""
+        known = {one.name: stored[one.name] for one in fields(cls) if one.name in stored}
+        return cls(**{**_EMPTY, **known, "targets": tuple(known.get("targets", ()))})
+
+
+_EMPTY: Mapping[str, Any] = {
+    "commit": "", "tree": "", "digest": "", "pipeline": {}, "recipe": {}, "back_to": "", "data": {}, "version": 0,
+}  # fmt: skip
 
 
 def make(
@@ -109,10 +115,11 @@ def differences(before: Plan, after: Plan) -> list[str]:
     found = [words for name, words in _WORDS.items() if getattr(before, name) != getattr(after, name)]
     added = sorted(set(after.targets) - set(before.targets))
     removed = sorted(set(before.targets) - set(after.targets))
-    found += [f"the target {target.split()[0]} was added or changed" for target in added]
-    found += [
-        f"the target {target.split()[0]} was removed"
-        for target in removed
-        if target.split()[0] not in {one.split()[0] for one in added}
-    ]
-    return found
+    found += [f"the target {_host(target)} was added or changed" for target in added]
+    gone = [target for target in removed if _host(target) not in map(_host, added)]
+    return found + [f"the target {_host(target)} was removed" for target in gone]
+
+
+def _host(place: str) -> str:
+    """The first part of a place: `deploy@web1.acme.example:22`, or `this machine`."""
+    return place.partition(" /")[0]
