@@ -11,6 +11,7 @@ from deploynaut.deployments.models import Deployment
 from deploynaut.engine.connections import ConnectionFailed, Fenced
 from deploynaut.engine.databases.files import SnapshotFiles
 from deploynaut.engine.packages import PackageStore
+from deploynaut.engine.pipeline import SpecError
 from deploynaut.engine.steps.base import KnownGood, StepContext, StepFailed, TargetHost
 from deploynaut.instances.fetching import mirror_of
 from deploynaut.instances.reach import reached
@@ -35,6 +36,10 @@ def context(deployment: Deployment, run: Run, step: StepRun, work: Work) -> Step
 
 def _context(deployment: Deployment, run: Run, step: StepRun, work: Work, hosts: tuple[TargetHost, ...]) -> StepContext:
     environment = deployment.environment
+    try:
+        spec = deployment.spec()
+    except SpecError as error:
+        raise StepFailed(f"The pipeline that was frozen when this began cannot be read any more: {error}") from error
     return StepContext(
         run=run.title,
         number=deployment.number,
@@ -42,7 +47,7 @@ def _context(deployment: Deployment, run: Run, step: StepRun, work: Work, hosts:
         production=environment.production,
         targets=hosts,
         recipe=deployment.make_recipe(),
-        spec=deployment.spec(),
+        spec=spec,
         mirror=mirror_of(environment.instance),
         packages=packages(),
         snapshots=snapshots(),

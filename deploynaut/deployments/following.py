@@ -49,5 +49,5 @@ def _extend(deployment: Deployment, gate: str) -> None:
     """Once more as long."""
     step = deployment.run.steps.get(kind=gate)
     assert step.deadline is not None
-    step.deadline += deployment.spec().settings(gate).lasts
+    step.deadline += deployment.readable_spec().settings(gate).lasts
     step.save(update_fields=["deadline"])

@@ -18,7 +18,7 @@ from deploynaut.deployments.bars import Bar
 from deploynaut.deployments.managers import DeploymentManager
 from deploynaut.deployments.plan import Plan
 from deploynaut.deployments.resolution import Resolution
-from deploynaut.engine.pipeline import AbortAsked, NotAllowed, PipelineSpec, Status, parse
+from deploynaut.engine.pipeline import AbortAsked, NotAllowed, PipelineSpec, SpecError, Status, parse
 from deploynaut.engine.recipes import Recipe, make
 from deploynaut.instances.models import Environment, Target
 from deploynaut.runs.models import Run
@@ -100,6 +100,16 @@ class Deployment(models.Model):
     def spec(self) -> PipelineSpec:
         """The frozen pipeline."""
         return parse(self.pipeline, production=self.environment.production, name=f"{self.environment}.yml")
+
+    def readable_spec(self) -> PipelineSpec:
+        """For gates and pages: the frozen pipeline, or the defaults where an upgrade can read it no more.
+
+        A gate that cannot be given its times would wait for ever, and hold its lock.
+        """
+        try:
+            return self.spec()
+        except SpecError:
+            return parse("", production=self.environment.production)
 
     def make_recipe(self) -> Recipe:
         """The frozen recipe."""

@@ -53,7 +53,7 @@ class Plan:
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Plan:
-        """The plan as it was stored; what another version wrote down otherwise, or not at all, is as if it were empty."""
+        """The plan as it was stored; what another version did not write down is empty."""
         known = {one.name: stored[one.name] for one in fields(cls) if one.name in stored}
         return cls(**{**_EMPTY, **known, "targets": tuple(known.get("targets", ()))})
 

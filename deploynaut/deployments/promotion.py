@@ -1,7 +1,8 @@
 """Promotion: only what passed UAT may go to production (decisions, "Production").
 
 A revision may be promoted when a deployment of it to `promote_from` succeeded, no test of it was excused, nobody has
-withdrawn it since, and it has not been rolled back there since. Asked when a release is begun, approved and started, at every door.
+withdrawn it since, and it has not been rolled back there since. Asked when a release is begun, approved and started,
+at every door.
 """
 
 from __future__ import annotations

@@ -25,14 +25,14 @@ class DeploymentSubject:
     def limit(self, run: Run, step: StepRun) -> timedelta:
         """The timeout of the pipeline file; the way back has the release's, and its patience with hosts on top."""
         back = step.kind == "roll_back"
-        limit = run.deployment.spec().settings("release" if back else step.kind).timeout
+        limit = run.deployment.readable_spec().settings("release" if back else step.kind).timeout
         assert isinstance(limit, timedelta)
         return limit + timedelta(seconds=settings.DEPLOYNAUT_PATIENCE) if back else limit
 
     def opens(self, run: Run, step: StepRun, *, now: datetime) -> datetime | None:
         """When a gate closes by itself; Deploy may be pressed for its whole time from the planned time on."""
         deployment = run.deployment
-        gate = deployment.spec().settings(step.kind)
+        gate = deployment.readable_spec().settings(step.kind)
         span: timedelta = gate.lasts if step.kind == "rollback_window" else gate.expires_after
         planned = deployment.scheduled_for if step.kind == "confirm" else None
         return max(now, planned or now) + span
@@ -41,7 +41,7 @@ class DeploymentSubject:
         """When the next group is asked to approve."""
         if step.kind != "approval":
             return None
-        span: timedelta = run.deployment.spec().settings("approval").escalate_after
+        span: timedelta = run.deployment.readable_spec().settings("approval").escalate_after
         return now + span
 
     def objection(self, run: Run, step: StepRun, *, now: datetime) -> Event | None:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from importlib import import_module
+from typing import Any, cast
 
 import pytest
 from allauth.account.models import EmailAddress
+from django.apps import apps
+from django.core.cache import cache
 from django.core.exceptions import ValidationError
 
 from deploynaut.accounts import password_links
 from deploynaut.accounts.models import Grant, User
 from deploynaut.accounts.roles import Role
 from deploynaut.deployments.approval import KeyHeld, TooNew, require_answer
+from deploynaut.deployments.context import context
 from deploynaut.deployments.gates import TooEarly
 from deploynaut.deployments.models import Deployment
 from deploynaut.deployments.promotion import NotPromoted, promotable
 from deploynaut.engine.pipeline import NotAllowed as NotNow
-from deploynaut.engine.pipeline import Status
+from deploynaut.engine.pipeline import Status, TaskSucceeded
+from deploynaut.engine.steps.base import StepFailed
 from deploynaut.instances import proposals
 from deploynaut.instances.models import Commit, Environment, Freeze, Instance, Proposal
 from deploynaut.instances.revisions import By, Revision
+from deploynaut.runs.runner import advance
+from deploynaut.runs.subjects import Work
 from tests.builders import NOW, Story, make_deployment, make_environment, make_instance, make_user
 from tests.people import log_in
 
@@ -221,3 +228,101 @@ def test_a_later_attempt_that_never_touched_uat_takes_nothing_back(prod: Environ
     for ending in ("failed", "aborted"):
         make_deployment(uat, at=ending, commit=Commit.objects.get(hex=first.commit))
     begin(prod, first.initiator, first.commit)
+
+
+# --- rows of another version -----------------------------------------------------------------------------------------
+
+UNREADABLE = "steps:\n  - approval: {ask: [], telepathy: true}\n"
+"""A pipeline of a version that knew more, or of one that was less strict."""
+ONE = "/instances/acme/prod/1/"
+PAGES = (
+    *(f"{ONE}{page}" for page in ("", "log/", "approval/", "rollback/", "extend/", "withdraw/", "resolve/")),
+    "/", "/instances/acme/", "/instances/acme/prod/", "/instances/acme/prod/release/", "/operations/maintenance/",
+)  # fmt: skip
+STATES = ("queued", "approval", "confirm", "prepare", "rollback_window", "succeeded", "rolled back", "rollback failed")
+
+
+def spoil(one: Deployment, how: str) -> Deployment:
+    rows = Deployment.objects.filter(pk=one.pk)
+    if how == "without a plan":
+        rows.update(stored_plan={}, plan_hash="", promoted_from=None)
+    if how in ("unreadable", "frozen unreadable"):
+        rows.update(pipeline=UNREADABLE)
+    if how == "unreadable":
+        Environment.objects.filter(pk=one.environment_id).update(pipeline=UNREADABLE)
+    return again(one)
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("how", ["without a plan", "unreadable"])
+def test_pages_of_a_deployment_of_another_version_open(prod: Environment, state: str, how: str) -> None:
+    cache.clear()
+    spoil(make_deployment(prod, at=state), how)
+    for name in ("Rob", "Mia", "Olga"):
+        browser = log_in(name)
+        for page in PAGES:
+            assert browser.get(page).status_code in (200, 302, 403, 404), (name, page)
+
+
+@pytest.mark.parametrize("state", ["queued", "approval", "confirm"])
+def test_what_waits_with_an_unreadable_pipeline_is_refused_in_words(prod: Environment, state: str) -> None:
+    one = spoil(make_deployment(prod, at=state), "unreadable")
+    advance(one.run_id, clock=lambda: SOON)
+    one = again(one)
+    assert one.status is Status.REJECTED and "prod.yml:2:25" in one.outcome and "not touched" in one.outcome
+
+
+@pytest.mark.parametrize("state", ["queued", "approval"])
+def test_what_waits_without_a_stored_plan_is_asked_about_anew_or_goes_on_waiting(prod: Environment, state: str) -> None:
+    one = spoil(make_deployment(prod, at=state), "without a plan")
+    advance(one.run_id, clock=lambda: SOON)
+    one = again(one)
+    assert one.status is Status.WAITING and len(one.plan_hash) == 64 and one.plan.commit == one.commit
+
+
+@pytest.mark.parametrize("verb", ["abort", "roll_back", "dismiss", "extend", ""])
+def test_a_window_is_closed_by_people_and_clock_though_the_pipeline_is_unreadable(prod: Environment, verb: str) -> None:
+    one = spoil(make_deployment(prod, at="rollback_window"), "unreadable")
+    if verb:
+        more = {"reason": "still looking"} if verb == "extend" else {}
+        getattr(one, verb)(by=one.initiator, now=NOW + HOUR / 2, **more)
+        assert again(one).status in (Status.ROLLING_BACK, Status.SUCCEEDED, Status.WAITING)
+    if verb in ("extend", ""):
+        advance(one.run_id, clock=lambda: NOW + DAY)
+        assert again(one).status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("state", ["queued", "confirm", "rollback_window"])
+def test_a_gate_opens_with_its_usual_times_though_the_frozen_pipeline_is_unreadable(
+    prod: Environment, state: str
+) -> None:
+    before = {"queued": "queued", "confirm": "approval", "rollback_window": "smoke_tests"}[state]
+    one = spoil(make_deployment(prod, at=before), "frozen unreadable")
+    story = Story(one, SOON)
+    if state == "confirm":
+        one.approve(by=make_user("Mia"), plan_hash=one.plan_hash, now=SOON)
+    if state == "rollback_window":
+        story.apply(TaskSucceeded())
+    advance(one.run_id, clock=lambda: story.now)
+    lasts = {"queued": 7 * DAY, "confirm": DAY, "rollback_window": HOUR}[state]
+    assert one.run.steps.get(status="waiting").deadline == story.now + lasts
+
+
+def test_a_step_with_an_unreadable_pipeline_fails_in_words(prod: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = spoil(make_deployment(prod, at="queued"), "frozen unreadable")
+    for name in ("hide", "reached", "make", "mirror_of", "packages", "snapshots"):
+        monkeypatch.setattr(f"deploynaut.deployments.context.{name}", lambda *args, **more: (), raising=False)
+    with pytest.raises(StepFailed, match=r"cannot be read any more: acme/prod\.yml:2:25"):
+        context(one, one.run, one.run.steps.get(kind="prepare"), cast("Work", None))
+
+
+def test_an_excused_pass_of_the_version_before_is_not_promoted(prod: Environment) -> None:
+    first = make_deployment(prod, at="aborted")
+    passed = promotable(prod)[0]
+    passed.run.steps.filter(kind="smoke_tests").update(facts={"excused": ["home"]})
+    # The version before had no such column.
+    assert not passed.excused
+    import_module("deploynaut.deployments.migrations.0004_excused_before").excused(apps, None)
+    assert promotable(prod) == []
+    with pytest.raises(NotPromoted, match="excused"):
+        begin(prod, first.initiator, first.commit)

@@ -27,7 +27,7 @@ class Extend(Reasoned):
 
     def does(self, found: Deployment) -> str:
         """How long."""
-        lasts = found.spec().settings("rollback_window").lasts
+        lasts = found.readable_spec().settings("rollback_window").lasts
         return (
             f"The window of {found} stays open once more as long ({duration(lasts)}). Meanwhile nothing else is "
             "released to this environment. It can be done once."

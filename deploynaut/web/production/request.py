@@ -105,7 +105,7 @@ def _tests(uat: Deployment | None) -> str:
 def _steps(deployment: Deployment) -> tuple[tuple[str, str, int | None], ...]:
     """What will be done after Deploy was pressed: name, purpose, usual seconds."""
     usual = usual_seconds(deployment.environment_id)
-    kinds = [kind for kind in deployment.spec().kinds if kind not in ("approval", "confirm")]
+    kinds = [kind for kind in deployment.readable_spec().kinds if kind not in ("approval", "confirm")]
     return tuple((looks.label(kind), looks.PURPOSES.get(kind, ""), _usual(kind, usual)) for kind in kinds)
 
 
@@ -124,7 +124,7 @@ def _way_back(deployment: Deployment) -> list[str]:
         said.append("The database is put back as the backup saved it: what people enter after that moment is lost.")
     else:
         said.append("This site has no database that is saved.")
-    lasts = deployment.spec().settings("rollback_window").lasts
+    lasts = deployment.readable_spec().settings("rollback_window").lasts
     minutes = int(lasts.total_seconds() // 60)
     said.append(f"For {minutes} minutes after the release one click does this; nobody has to approve it again.")
     return said
