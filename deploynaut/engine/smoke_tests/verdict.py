@@ -31,8 +31,9 @@ class Verdict:
         notes = [f"excused, broken before too: {', '.join(each.test for each in self.excused)}"] if self.excused else []
         notes += [f"not at once: {', '.join(each.test for each in self.flaky)}"] if self.flaky else []
         if self.failed:
-            more = f" and {len(self.failed) - 1} more" if len(self.failed) > 1 else ""
-            return "; ".join([f"{self.failed[0].test}: {self.failed[0].reason}{more}", *notes])
+            others = len(self.failed) - 1
+            more = [f"{others} more {'test' if others == 1 else 'tests'} failed"] if others else []
+            return "; ".join([f"{self.failed[0].test}: {self.failed[0].reason}", *more, *notes])
         if not self.passed and not self.excused:
             return "no smoke tests are set up"
         return "; ".join([f"{len(self.passed)} passed", *notes])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
@@ -72,6 +73,7 @@ class System(View):
         context = {
             "server": server,
             "gateway": gateway,
+            "kept": settings.DEPLOYNAUT_DEMO,
             "values": typed_now or stored,
             "ways": MailServer.Tls.choices,
             "problems": wrong or {},

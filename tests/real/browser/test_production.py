@@ -202,6 +202,7 @@ def test_a_whole_release_by_plain_forms_with_scripting_switched_off(demo: Runnin
     let_in_again(mia, demo, "1.2")
     number = begin_on(rob, demo, "1.2")
     approve(mia, demo, number)
+    rob.reload()  # sooner than the page asks for itself
     deploy(rob)
     waits(rob, "Rollback window")
     assert served(demo) == "1.2.0"
