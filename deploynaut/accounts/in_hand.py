@@ -64,11 +64,14 @@ def in_hand(person: User, *, now: datetime) -> InHand:
 def _deeds(since: datetime) -> tuple[list[_Deed], list[User]]:
     """Who gave a role or made a link for whom since then, and those who did."""
     rows = audit.AuditEntry.objects.filter(
-        at__gt=since, action__in=(_GIVEN, MADE), subject_kind="user", result=audit.Result.OK, actor__isnull=False
+        at__gt=since, action__in=(_GIVEN, MADE), subject_kind="user", result=audit.Result.OK
     ).select_related("actor")
-    entries = list(rows.order_by())
-    deeds = [_Deed(one.actor_id, one.subject_id, one.action == MADE) for one in entries]
-    return deeds, list({one.actor_id: one.actor for one in entries}.values())
+    deeds, actors = [], {}
+    for one in rows.order_by():
+        if one.actor is not None and one.subject_id is not None:
+            deeds.append(_Deed(one.actor.pk, one.subject_id, one.action == MADE))
+            actors[one.actor.pk] = one.actor
+    return deeds, list(actors.values())
 
 
 def _on_their_own(grants: Iterable[Grant], found: InHand) -> set[int]:

@@ -171,6 +171,8 @@ def _overtaken(fresh: Deployment, gate: str, *, now: datetime) -> NotAllowed | N
         return None
     fresh.run.apply(found, now=now)
     if isinstance(found, PlanChanged):
+        if fresh.break_glass:
+            return Voided(f"What would run has changed: {found.reason}. Look at the page, then press Deploy again.")
         return Voided(f"The approval is void, and the same people are asked again: {found.reason}.")
     assert isinstance(found, GateRefused)
     return NotAllowed(f"This release was refused: {found.reason}.")

@@ -223,4 +223,6 @@ class Deployment(models.Model):
         self.actors.add(by)
         self.run.apply(AbortAsked(by=by.name), now=now)
         after = {"status": self.run.status}
-        audit.record("aborted", actor=by, subject=self.as_subject(), before={"status": before}, after=after, now=now)
+        # Then it is noted, and leads to nothing (decisions, "Abort, by moment").
+        did = "abort asked for while going back" if before == Status.ROLLING_BACK else "aborted"
+        audit.record(did, actor=by, subject=self.as_subject(), before={"status": before}, after=after, now=now)

@@ -31,7 +31,8 @@ def _outcome(deployment: Deployment, state: State) -> str:
         case Status.ABORTED:
             return f"Aborted by {state.abort_by}. {_as_it_was(deployment)}{_STAYS if state.screen_was_up else ''}"
         case Status.FAILED if deployment.back_to is None and state.screened:
-            return f"Failed. {cause}There was nothing to go back to: the site shows its screen, the data are as before."
+            data = "were left as they are" if state.code_only else "are as before"
+            return f"Failed. {cause}There was nothing to go back to: the site shows its screen, the data {data}."
         case Status.FAILED:
             return f"Failed. {cause}The site was not changed. {_as_it_was(deployment)}"
         case Status.ROLLED_BACK:

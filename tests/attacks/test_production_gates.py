@@ -11,14 +11,16 @@ from allauth.account.models import EmailAddress
 from django.apps import apps
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 
 from deploynaut.accounts import password_links
-from deploynaut.accounts.models import Grant, User
+from deploynaut.accounts.models import AuditEntry, Grant, User
 from deploynaut.accounts.roles import Role
 from deploynaut.deployments.approval import KeyHeld, TooNew, require_answer
 from deploynaut.deployments.context import context
-from deploynaut.deployments.gates import TooEarly
+from deploynaut.deployments.gates import TooEarly, Voided
 from deploynaut.deployments.models import Deployment
+from deploynaut.deployments.objections import at_the_line
 from deploynaut.deployments.promotion import NotPromoted, promotable
 from deploynaut.engine.pipeline import NotAllowed as NotNow
 from deploynaut.engine.pipeline import Status, TaskSucceeded
@@ -28,7 +30,16 @@ from deploynaut.instances.models import Commit, Environment, Freeze, Instance, P
 from deploynaut.instances.revisions import By, Revision
 from deploynaut.runs.runner import advance
 from deploynaut.runs.subjects import Work
-from tests.builders import NOW, Story, make_deployment, make_environment, make_instance, make_user
+from tests.builders import (
+    NOW,
+    Story,
+    make_commit,
+    make_deployment,
+    make_environment,
+    make_instance,
+    make_target,
+    make_user,
+)
 from tests.people import log_in
 
 pytestmark = pytest.mark.django_db
@@ -326,3 +337,63 @@ def test_an_excused_pass_of_the_version_before_is_not_promoted(prod: Environment
     assert promotable(prod) == []
     with pytest.raises(NotPromoted, match="excused"):
         begin(prod, first.initiator, first.commit)
+
+
+# --- the record says what happened -----------------------------------------------------------------------------------
+
+
+def to_the_end(one: Deployment) -> Deployment:
+    story = Story(again(one), SOON)
+    while not story.run.ended:
+        story.do()
+    return again(one)
+
+
+def test_an_abort_while_going_back_is_written_down_as_what_it_is(prod: Environment) -> None:
+    make_deployment(prod, at="succeeded")
+    two = make_deployment(prod, at="rollback_window", commit=make_commit(prod.instance))
+    two.roll_back(by=two.initiator, now=NOW + HOUR / 3)
+    two.abort(by=make_user("Mia"), now=NOW + HOUR / 2)
+    two = to_the_end(two)
+    deeds = set(AuditEntry.objects.about("deployment", two.pk).values_list("actor_name", "action"))
+    assert ("Mia", "abort asked for while going back") in deeds and ("Mia", "aborted") not in deeds
+    assert two.status is Status.ROLLED_BACK and "Rob asked for Rollback" in two.outcome and "Mia" not in two.outcome
+
+
+@pytest.mark.parametrize(("code_only", "data"), [(True, "were left as they are"), (False, "are as before")])
+def test_code_alone_of_a_first_release_says_that_the_data_stayed(prod: Environment, code_only: bool, data: str) -> None:
+    one = make_deployment(prod, at="rollback_window")
+    one.roll_back(by=one.initiator, now=NOW + HOUR / 3, code_only=code_only)
+    one = to_the_end(one)
+    assert one.status is Status.FAILED and f"the data {data}." in one.outcome
+
+
+def test_who_approves_is_who_is_logged_in_whatever_the_request_says(prod: Environment) -> None:
+    cache.clear()
+    one = make_deployment(prod, at="approval", now=timezone.now())
+    mia = make_user("Mia")
+    fields = {"answer": "approve", "plan": one.plan_hash, "by": mia.pk, "approver": mia.pk, "user_id": mia.pk}
+    headers = {"X-User": mia.email, "X-Remote-User": mia.email, "X-HTTP-Method-Override": "PUT"}
+    page = f"{ONE}approval/?approver={mia.pk}&by={mia.pk}"
+    assert log_in("Rob").post(page, fields, headers=headers).status_code == 403
+    denied = AuditEntry.objects.filter(result="denied", action="approve").get()
+    assert denied.actor_name == "Rob" and not one.answers.exists()
+    first, again_ = (log_in("Mia").post(page, {**fields, "by": one.initiator_id}) for _ in range(2))
+    assert (first.status_code, again_.status_code) == (302, 409)
+    assert [answer.by for answer in one.answers.all()] == [mia]
+
+
+def test_nobody_is_said_to_be_asked_again_where_the_glass_was_broken(prod: Environment) -> None:
+    first = make_deployment(prod, at="aborted")
+    olga = make_user("Olga")
+    one = begin(prod, olga, first.commit, break_glass="the site shows other people's letters")
+    advance(one.run_id, clock=lambda: NOW)
+    make_target(prod, "web2.prod.acme.example")
+    with pytest.raises(Voided) as refused:
+        again(one).start(by=olga, plan_hash=one.plan_hash, now=NOW + HOUR / 4)
+    assert "asked again" not in str(refused.value) and "web2" in str(refused.value)
+    one = again(one)
+    assert not one.asked() and one.plan_hash == one.plan.hash
+    advance(one.run_id, clock=lambda: NOW + HOUR / 3)
+    again(one).start(by=olga, plan_hash=one.plan_hash, now=NOW + HOUR / 2)
+    assert at_the_line(again(one), now=SOON) == ""
