@@ -117,10 +117,29 @@ def may_answer(by: User, deployment: Deployment, *, now: datetime) -> str:
     return ""
 
 
+class OwnMaking(NotAllowed):
+    """The right came from the person's own hand a short time ago, perhaps through others."""
+
+    def _words(self) -> str:
+        return (
+            f"You may not {self.right.deed} {self.place} yet: your right to do so came from yourself, perhaps through "
+            f"others, less than 24 hours ago. Somebody else has to do it."
+        )
+
+
+def require_settled(by: User, right: Right, where: Environment, *, now: datetime) -> None:
+    """A right that one person uses alone does not come from their own hand. Raises OwnMaking."""
+    if not _settled_on(where, right, in_hand(by, now=now)).filter(user=by).exists():
+        raise OwnMaking(by, right, instance=where.instance_id, environment=where.pk, place=where.place)
+
+
 def _settled_grants(deployment: Deployment, hand: InHand) -> models.QuerySet[Grant]:
-    """The rights to approve here that are old enough, or do not come from the initiator in any way."""
-    where = deployment.environment
-    roles = [role for role in Role if Right.APPROVE in RIGHTS[role]]
+    return _settled_on(deployment.environment, Right.APPROVE, hand)
+
+
+def _settled_on(where: Environment, right: Right, hand: InHand) -> models.QuerySet[Grant]:
+    """The roles with a right there that are old enough, or do not come from those people in any way."""
+    roles = [role for role in Role if right in RIGHTS[role]]
     grants = Grant.objects.filter(role__in=roles, instance_id=where.instance_id)
     grants = grants.filter(models.Q(environment_id=None) | models.Q(environment_id=where.pk))
     fresh = models.Q(given_by__in=hand.people, given_at__gt=hand.since)

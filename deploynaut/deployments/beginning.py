@@ -17,7 +17,7 @@ from deploynaut.accounts.rights import require, who_may
 from deploynaut.accounts.roles import Right, Role
 from deploynaut.deployments import comparison, promotion
 from deploynaut.deployments import plan as plans
-from deploynaut.deployments.approval import approvers
+from deploynaut.deployments.approval import approvers, require_settled
 from deploynaut.deployments.bars import Bar
 from deploynaut.deployments.kept_commits import begin_keep
 from deploynaut.deployments.objections import tree_of
@@ -91,6 +91,8 @@ def begin(environment: Environment, wish: Wish, *, now: datetime) -> Deployment:
     where = {"instance": environment.instance_id, "environment": environment.pk, "place": environment.place}
     require(wish.by, wish.right(environment), **where)  # type: ignore[arg-type]
     wish = wish.plain()
+    if wish.break_glass:
+        require_settled(wish.by, Right.BREAK_GLASS, environment, now=now)
     with transaction.atomic():
         # The row lock makes two clicks stand in line; the constraint is what guarantees it.
         environment = Environment.objects.select_for_update().select_related("instance").get(pk=environment.pk)

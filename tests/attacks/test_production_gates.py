@@ -16,7 +16,7 @@ from django.utils import timezone
 from deploynaut.accounts import password_links
 from deploynaut.accounts.models import AuditEntry, Grant, User
 from deploynaut.accounts.roles import Role
-from deploynaut.deployments.approval import KeyHeld, TooNew, require_answer
+from deploynaut.deployments.approval import KeyHeld, OwnMaking, TooNew, require_answer
 from deploynaut.deployments.context import context
 from deploynaut.deployments.gates import TooEarly, Voided
 from deploynaut.deployments.models import Deployment
@@ -397,3 +397,17 @@ def test_nobody_is_said_to_be_asked_again_where_the_glass_was_broken(prod: Envir
     advance(one.run_id, clock=lambda: NOW + HOUR / 3)
     again(one).start(by=olga, plan_hash=one.plan_hash, now=NOW + HOUR / 2)
     assert at_the_line(again(one), now=SOON) == ""
+
+
+@pytest.mark.parametrize("through", ["", "Kim"])
+def test_a_role_from_ones_own_hand_breaks_no_glass_for_a_day(prod: Environment, through: str) -> None:
+    first = make_deployment(prod, at="aborted")
+    ada, reason = make_user("Ada", Role.ADMINISTRATOR), {"break_glass": "the administrator wants it now"}
+    giver = make_user(through) if through else ada
+    if through:
+        give(ada, giver, Role.ADMINISTRATOR, None)
+    proposals.change_role(instance=prod.instance, by=giver, to=ada, role=Role.OPS, give=True, now=NOW)
+    with pytest.raises(OwnMaking, match="24 hours"):
+        begin(prod, ada, first.commit, **reason)
+    assert Deployment.objects.open_on(prod) is None
+    assert begin(prod, make_user("Olga"), first.commit, **reason).break_glass
