@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import django.db.backends.sqlite3.base  # noqa: F401 - first: it and operations import each other
+import pytest
 from django.db.backends.sqlite3.operations import DatabaseOperations
 
 from deploynaut.accounts.append_only import create_statements, drop_statements
@@ -21,3 +23,16 @@ def _flush(self: DatabaseOperations, style: Any, tables: Any, **options: Any) ->
 
 
 DatabaseOperations.sql_flush = _flush  # type: ignore[assignment,method-assign]
+
+
+MACHINE = ("real/", "faults/", "attacks/test_browser_", "house/test_run", "house/test_demo", "house/test_supervisor")
+"""Tests that start servers, browsers, whole installations: one at a time, or they would stand in each other's way."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers (`./test` has two) what needs the machine runs in one of them, in its order."""
+    here = Path(__file__).parent
+    for item in items:
+        where = item.path.relative_to(here).as_posix()
+        if where.startswith(MACHINE) or "_over_ssh" in where:
+            item.add_marker(pytest.mark.xdist_group("machine"))
