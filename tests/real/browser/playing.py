@@ -187,10 +187,13 @@ def complaints(page: Page) -> list[str]:
     return found
 
 
-def photograph(page: Page, name: str, *, keep: tuple[str, ...] = (), only: tuple[str, ...] = ALL) -> None:
+def photograph(
+    page: Page, name: str, *, keep: tuple[str, ...] = (), only: tuple[str, ...] = ALL, whole: bool = True
+) -> None:
     """The page at 1280 and 360 px, light and dark, checked by axe each time; never wider than the window.
 
-    `keep`: which of them the documents show, as in `("360-light",)`; the others are there to be looked at.
+    `keep`: which of them the documents show, as in `("360-light",)`, `whole` or only what fits into the window; the
+    others are there to be looked at.
     """
     FOREIGN.append(name)
     SEEN.mkdir(parents=True, exist_ok=True)
@@ -202,7 +205,8 @@ def photograph(page: Page, name: str, *, keep: tuple[str, ...] = (), only: tuple
         assert sideways(page) <= 0, f"{name} scrolls sideways at {width} px"
         found = violations(page)
         assert not found, f"{name} {look}:\n" + "\n".join(found)
-        page.screenshot(path=(PICTURES if look in keep else SEEN) / f"{name}-{look}.png", full_page=True)
+        kept = look in keep
+        page.screenshot(path=(PICTURES if kept else SEEN) / f"{name}-{look}.png", full_page=whole or not kept)
     page.emulate_media(color_scheme="light")
     page.set_viewport_size({"width": DESK, "height": 900})
     page.wait_for_timeout(100)
