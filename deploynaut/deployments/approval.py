@@ -99,13 +99,22 @@ def require_answer(by: User, deployment: Deployment, *, now: datetime) -> None:
     where = deployment.environment
     require(by, Right.APPROVE, instance=where.instance_id, environment=where.pk, place=where.place)
     facts: Any = {"instance": where.instance_id, "environment": where.pk, "place": where.place}
-    if same_person(by, deployment.initiator):
+    if any(same_person(by, one) for one in whose(deployment)):
         raise OnesOwn(by, Right.APPROVE, **facts)
     hand = in_hand(deployment.initiator, now=now)
     if not _settled_grants(deployment, hand).filter(user=by).exists():
         raise TooNew(by, Right.APPROVE, **facts)
     if by.pk in hand.opened:
         raise KeyHeld(by, Right.APPROVE, **facts)
+
+
+def whose(deployment: Deployment) -> list[User]:
+    """Whose release it is, so that somebody else has to look at it.
+
+    Once the plan has changed it is also the attendant's, who presses Deploy on what the initiator never asked for.
+    """
+    changed = deployment.round > 1 and deployment.attended_by is not None
+    return [deployment.initiator, deployment.attendant] if changed else [deployment.initiator]
 
 
 def may_answer(by: User, deployment: Deployment, *, now: datetime) -> str:
@@ -199,7 +208,9 @@ def _may_answer(people: Iterable[User], deployment: Deployment, *, now: datetime
     """Those of the people who may: the rules of `require_answer`, in a few queries for all of them."""
     where = deployment.environment
     able = {one.pk for one in who_may(Right.APPROVE, instance=where.instance_id, environment=where.pk)}
-    found = others((one for one in people if one.pk in able), than=deployment.initiator)
+    found = [one for one in people if one.pk in able]
+    for owner in whose(deployment):
+        found = others(found, than=owner)
     hand = in_hand(deployment.initiator, now=now)
     settled = set(_settled_grants(deployment, hand).filter(user__in=found).values_list("user_id", flat=True))
     return [one for one in found if one.pk in settled - hand.opened]

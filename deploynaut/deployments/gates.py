@@ -17,6 +17,7 @@ from deploynaut.accounts.models import User
 from deploynaut.accounts.reasons import reason_of
 from deploynaut.accounts.rights import require
 from deploynaut.accounts.roles import Right
+from deploynaut.accounts.same_person import same_person
 from deploynaut.deployments.approval import Answer, require_answer
 from deploynaut.deployments.objections import closed_now, objection
 from deploynaut.engine.pipeline import (
@@ -88,6 +89,8 @@ def take_over(deployment: Deployment, *, by: User, now: datetime) -> None:
     def event(fresh: Deployment) -> Event:
         if fresh.attendant.pk == by.pk:
             raise NotAllowed("You attend this release already.")
+        if fresh.round > 1 and fresh.approver is not None and same_person(by, fresh.approver):
+            raise NotAllowed("You approved a plan that has changed since it was asked for: somebody else attends it.")
         fresh.attended_by = by
         fresh.save(update_fields=["attended_by"])
         return AttendanceTaken(by.name)

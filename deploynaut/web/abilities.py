@@ -8,7 +8,7 @@ from datetime import datetime
 from deploynaut.accounts.models import User
 from deploynaut.accounts.rights import NotAllowed, UserRights
 from deploynaut.accounts.roles import Right
-from deploynaut.deployments.approval import may_answer
+from deploynaut.deployments.approval import may_answer, require_settled
 from deploynaut.deployments.bars import lifting
 from deploynaut.deployments.models import Deployment
 from deploynaut.engine.pipeline import Status
@@ -50,9 +50,16 @@ def may_override(rights: UserRights, environment: Environment, closed: Closure) 
     return freeze and rights.may(Right.OVERRIDE_FREEZE, instance=environment.instance_id, environment=environment.pk)
 
 
-def break_glass(user: User, rights: UserRights, environment: Environment) -> Ability:
+def break_glass(user: User, rights: UserRights, environment: Environment, *, now: datetime) -> Ability:
     """Begin a production release that nobody approves."""
-    return _refused(user, rights, Right.BREAK_GLASS, environment)
+    refused = _refused(user, rights, Right.BREAK_GLASS, environment)
+    if refused.reason:
+        return refused
+    try:
+        require_settled(user, Right.BREAK_GLASS, environment, now=now)
+    except NotAllowed as refusal:
+        return _words(refusal)
+    return Ability()
 
 
 def abort(user: User, rights: UserRights, deployment: Deployment) -> Ability:

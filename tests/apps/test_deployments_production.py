@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from deploynaut.accounts.models import AuditEntry, Grant
 from deploynaut.accounts.rights import NotAllowed
 from deploynaut.accounts.roles import Role
+from deploynaut.deployments import objections
 from deploynaut.deployments.approval import OnesOwn, TooNew
 from deploynaut.deployments.gates import StalePlan, TooEarly, Voided
 from deploynaut.deployments.managers import CannotBegin
@@ -327,3 +328,41 @@ def test_without_ops_or_another_approver_production_is_not_begun(prod: Environme
     Grant.objects.filter(role=Role.DEPLOYMENT_MANAGER).delete()
     with pytest.raises(CannotBegin, match="Nobody but you"):
         Deployment.objects.begin(environment=prod, by=first.initiator, revision=revision, now=NOW + HOUR)
+
+
+def changed(prod: Environment, waiting: Deployment) -> Story:
+    """The pipeline was edited at the Deploy gate: approval is asked for again, with the new plan."""
+    Environment.objects.filter(pk=prod.pk).update(pipeline="steps: [{rollback_window: {lasts: 2h}}]")
+    with pytest.raises(Voided):
+        waiting.start(by=waiting.attendant, plan_hash=waiting.plan_hash, now=NOW + HOUR)
+    story = Story(waiting, NOW + HOUR)
+    story.begin_step()
+    return story
+
+
+def test_who_approves_a_plan_that_changed_does_not_press_deploy_on_it_too(prod: Environment) -> None:
+    story = changed(prod, at(prod, "confirm"))
+    mia, again = make_user("Mia"), story.fresh()
+    again.approve(by=mia, plan_hash=again.plan_hash, now=story.later())
+    story.begin_step()
+    with pytest.raises(NotNow, match="somebody else attends it"):
+        story.fresh().take_over(by=mia, now=story.later())
+
+
+def test_who_attends_does_not_approve_a_plan_that_changed(prod: Environment) -> None:
+    waiting = at(prod, "confirm")
+    mia = make_user("Mia")
+    ida = make_user("Ida", Role.INSTANCE_MANAGER, instance=prod.instance)
+    waiting.take_over(by=mia, now=NOW + HOUR)
+    again = changed(prod, waiting).fresh()
+    assert again.asked() == [ida]
+    with pytest.raises(OnesOwn):
+        again.approve(by=mia, plan_hash=again.plan_hash, now=NOW + 2 * HOUR)
+
+
+def test_the_approver_may_attend_what_was_asked_for(prod: Environment) -> None:
+    waiting = at(prod, "confirm")
+    mia = make_user("Mia")
+    waiting.take_over(by=mia, now=NOW + HOUR)
+    waiting.start(by=mia, plan_hash=waiting.plan_hash, now=NOW + HOUR)
+    assert waiting.status is Status.QUEUED and objections.at_the_line(waiting, now=NOW + HOUR) == ""

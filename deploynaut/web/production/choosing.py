@@ -99,7 +99,7 @@ def choosing(
         lift=abilities.lift(user, rights, environment),
         closed=closed,
         override=closed is not None and abilities.may_override(rights, environment, closed),
-        glass=abilities.break_glass(user, rights, environment) if production else None,
+        glass=abilities.break_glass(user, rights, environment, now=now) if production else None,
         instead=_instead(other, user, rights) if other is not None else None,
     )
 
