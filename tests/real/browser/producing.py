@@ -30,17 +30,18 @@ def begin_on(page: Page, demo: Running, name: str, environment: str = "prod") ->
 
 def release_to_production(demo: Running, name: str) -> None:
     """By the verbs, for stories that begin later: begun, approved, deployed, dismissed."""
-    stage, where = demo.stage, {"environment": "prod"}
+    stage = demo.stage
     number = stage.begin("release", stage.commit(name), environment="prod")
-    for gate, act, who in (
-        ("approval", "approve", "Mia"),
-        ("confirm", "start", "Rob"),
-        ("rollback_window", "dismiss", "Rob"),
-    ):
-        waits_at = (gate, False, "waiting")
-        wait_until(lambda at=waits_at: at in stage.steps(number, "prod"), seconds=60, what=f"{gate} of {number}")
-        stage.clerk(act, number=number, who=who, **where)
+    acts = (("approval", "approve", "Mia"), ("confirm", "start", "Rob"), ("rollback_window", "dismiss", "Rob"))
+    for gate, act, who in acts:
+        _wait_at(demo, number, gate, "prod")
+        stage.clerk(act, environment="prod", number=number, who=who)
     assert stage.wait_for_end(number, "prod") == "succeeded", stage.log(number, "prod")
+
+
+def _wait_at(demo: Running, number: int, gate: str, environment: str) -> None:
+    step = (gate, False, "waiting")
+    wait_until(lambda: step in demo.stage.steps(number, environment), seconds=60, what=f"{gate} of #{number}")
 
 
 def waits(page: Page, heading: str) -> None:
@@ -50,8 +51,7 @@ def waits(page: Page, heading: str) -> None:
 
 def open_approval(page: Page, demo: Running, number: int, environment: str = "prod") -> None:
     """The approver's page, once they were asked and its comparison is there."""
-    asked = ("approval", False, "waiting")
-    wait_until(lambda: asked in demo.stage.steps(number, environment), seconds=30, what="approval is asked for")
+    _wait_at(demo, number, "approval", environment)
     page.goto(f"{demo.here}/{environment}/{number}/approval/")
     expect(page.get_by_text("Being compared")).to_have_count(0, timeout=LONG)
 
