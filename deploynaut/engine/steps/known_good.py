@@ -28,7 +28,7 @@ def prove_way_back(context: StepContext) -> None:
         context.log("nothing is known good here yet: a failure goes back to the screen alone")
         return
     what = f"Release {back.number}, the way back, is not whole"
-    on_all(context.targets, lambda host: _prove(context, host, back), what=what)
+    on_all(context.targets, lambda host: prove(context, host, back), what=what)
 
 
 def look_at_way_back(context: StepContext, seen: Mapping[str, Survey]) -> None:
@@ -73,7 +73,8 @@ def _look(context: StepContext, host: TargetHost, back: KnownGood, *, live: str 
         context.log(f"skipped: {host.name}: lay out release {release} again, the way back: {error}")
 
 
-def _prove(context: StepContext, host: TargetHost, back: KnownGood) -> None:
+def prove(context: StepContext, host: TargetHost, back: KnownGood) -> None:
+    """Every file of it on this host; what is missing or altered is laid out again. Raises StepFailed, ReleaseInUse."""
     release = str(back.number)
     try:
         found = links_there(host, back.number)

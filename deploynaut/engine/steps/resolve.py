@@ -1,4 +1,4 @@
-"""Ends the state after a failed rollback: what is said to be live is proven on every host, and the screen comes down."""
+"""Ends the state after a failed rollback: what is said to be live is proven on every host, the screen comes down."""
 
 from __future__ import annotations
 

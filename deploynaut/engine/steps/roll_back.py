@@ -22,7 +22,7 @@ from deploynaut.engine.steps.base import (
 from deploynaut.engine.steps.cleanup import remove_laid_out
 from deploynaut.engine.steps.failures import FORESEEN, in_words
 from deploynaut.engine.steps.hosts import everywhere, on_all, patiently
-from deploynaut.engine.steps.known_good import lay_out_again
+from deploynaut.engine.steps.known_good import lay_out_again, prove
 from deploynaut.engine.steps.links import switch_all
 from deploynaut.engine.steps.saving import as_fact, database_of, from_fact, name_for, put_back, save_once
 from deploynaut.engine.steps.served import shows_screen, wait_for_release
@@ -168,6 +168,9 @@ def _data_back(context: StepContext, until: datetime) -> str:
 def _lay_out(context: StepContext, host: TargetHost) -> None:
     if context.back_to is None:
         lay_out_screen_alone(host.connection, page=context.recipe.maintenance.path)
+    elif Mark.OPEN in context.marks:
+        # Hours may have passed since `prepare` read its files: a release that lost some is no way back.
+        prove(context, host, context.back_to)
     else:
         lay_out_again(context, host, context.back_to, only_if_missing=True)
 

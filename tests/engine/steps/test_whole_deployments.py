@@ -477,3 +477,20 @@ def test_a_worker_that_was_fenced_off_hears_just_that(two: Environment) -> None:
 
     with pytest.raises(Fenced):
         two.deployment("1.1", before=fenced).go()
+
+
+def test_the_way_back_from_the_window_has_every_file_though_some_were_lost_meanwhile(
+    make_environment: MakeEnvironment,
+) -> None:
+    environment = make_environment(production=True)
+    environment.release("1.1")
+    deployment = environment.deployment("1.2", rollback=RollbackAsked("Rob"))
+
+    def lose(deployment: Deployment, host: str, text: str) -> None:
+        if deployment.state.status is Status.ROLLING_BACK and text == SCREEN_UP:
+            (environment.host.base / "releases/1/VERSION").unlink(missing_ok=True)
+
+    deployment.before = lose
+    assert deployment.go() is Status.ROLLED_BACK, deployment.text
+    assert (environment.host.base / "releases/1/VERSION").exists()
+    assert "laid out again" in deployment.text
