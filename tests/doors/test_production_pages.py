@@ -120,7 +120,7 @@ def test_a_gate_offers_its_choices_to_those_who_may_and_words_to_all(prod: Envir
 def test_others_read_who_is_asked_next_and_when_it_expires(prod: Environment) -> None:
     at(prod, "approval")
     page = read("Vera", ONE)
-    assert re.search(r"Asked next Ida at \d\d:\d\d UTC, when nobody has answered until then", page)
+    assert re.search(r"Asked next Ida at \d\d:\d\d UTC, if nobody has answered by then", page)
     assert re.search(r"On \d+ \w+( \d{4})?, \d\d:\d\d UTC: The release expires, and the site stays as it is", page)
     assert "You may not approve or reject" in page
 

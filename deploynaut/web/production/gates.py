@@ -109,7 +109,7 @@ def _next(deployment: Deployment, step: StepRun, now: datetime) -> tuple[str, st
         people = asked_next(deployment, now=now)
     except SpecError:
         return None
-    return ("Asked next", f"{names(people)} {on(step.escalates_at, now=now)}, when nobody has answered until then")
+    return ("Asked next", f"{names(people)} {on(step.escalates_at, now=now)}, if nobody has answered by then")
 
 
 def _day(moment: datetime | None, now: datetime) -> str:
