@@ -29,6 +29,8 @@ MACHINE = ("real/", "faults/", "attacks/test_browser_", "house/test_run", "house
 """Tests that start servers, browsers, whole installations: one at a time, or they would stand in each other's way."""
 
 
+# First: the worker looks at the marks in a hook of its own.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers (`./test` has two) what needs the machine runs in one of them, in its order."""
     here = Path(__file__).parent
