@@ -86,6 +86,8 @@ PUBLIC = "SELECT owner, public FROM instances_keypair WHERE name LIKE '%leaky%' 
 BEGIN = """
 uat = Environment.objects.select_related("instance").get(instance__name="leaky")
 revision = choose(uat.instance, by="branch", text=given["branch"])
+# The stories release one revision again and again, whatever became of it.
+uat.bars.filter(lifted_at=None).update(lifted_at=now)
 answer = Deployment.objects.begin(environment=uat, by=User.objects.get(name="Ada"), revision=revision, now=now).number
 """
 

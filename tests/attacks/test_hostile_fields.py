@@ -11,6 +11,7 @@ from django.test import Client
 
 from deploynaut.deployments.models import Deployment
 from deploynaut.instances.models import Environment, Instance, KeyPair, Target
+from deploynaut.instances.versions import PipelineVersion
 from tests.attacks.corpus import COMMITS, FIELDS, MARKER
 from tests.doors.world import Rows, World, all_rows, log_in, make_world
 
@@ -102,6 +103,8 @@ def _inert(form: str, field: str, text: str) -> None:
 def _forget() -> None:
     """Undo what a harmless text has made, so that the next one meets the same world."""
     Target.objects.filter(set_up_at=None, host_key_seen="").delete()
+    new = Environment.objects.exclude(name__in=["uat", "prod"], instance__name="acme")
+    PipelineVersion.objects.filter(environment__in=new).delete()
     for instance in Instance.objects.exclude(name="acme"):
         KeyPair.objects.filter(owner="instance", owner_id=instance.pk).delete()
         instance.delete()

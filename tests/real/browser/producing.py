@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -173,6 +174,22 @@ def held(database: Path) -> Iterator[None]:
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         yield
+
+
+@contextmanager
+def lost_once_live(current: Path, release: Path, name: str = "app.py") -> Iterator[None]:
+    """A file of a release goes in the moment that `current` leads to it: before, the way back would put it there."""
+
+    def lose() -> None:
+        wait_until(lambda: current.resolve() == release, seconds=60, what=f"{current} leads to {release}")
+        (release / name).unlink()
+
+    thread = threading.Thread(target=lose)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def live(demo: Running, site: str = "prod") -> tuple[Path, str]:
