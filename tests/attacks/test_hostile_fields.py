@@ -13,6 +13,7 @@ from deploynaut.deployments.models import Deployment
 from deploynaut.instances.models import Environment, Instance, KeyPair, Target
 from deploynaut.instances.versions import PipelineVersion
 from tests.attacks.corpus import COMMITS, FIELDS, MARKER
+from tests.builders import NOW
 from tests.doors.world import Rows, World, all_rows, log_in, make_world
 
 pytestmark = pytest.mark.attacks
@@ -103,14 +104,15 @@ def _inert(form: str, field: str, text: str) -> None:
 def _forget() -> None:
     """Undo what a harmless text has made, so that the next one meets the same world."""
     Target.objects.filter(set_up_at=None, host_key_seen="").delete()
-    new = Environment.objects.exclude(name__in=["uat", "prod"], instance__name="acme")
+    # What the world began with is as old as its clock.
+    new = Environment.objects.exclude(created_at=NOW)
     PipelineVersion.objects.filter(environment__in=new).delete()
-    for instance in Instance.objects.exclude(name="acme"):
-        KeyPair.objects.filter(owner="instance", owner_id=instance.pk).delete()
-        instance.delete()
-    for environment in Environment.objects.exclude(name__in=["uat", "prod"]):
+    for environment in new:
         KeyPair.objects.filter(owner="environment", owner_id=environment.pk).delete()
         environment.delete()
+    for instance in Instance.objects.exclude(created_at=NOW):
+        KeyPair.objects.filter(owner="instance", owner_id=instance.pk).delete()
+        instance.delete()
 
 
 @pytest.mark.parametrize("by", ["branch", "tag", "release", "commit"])
