@@ -29,12 +29,8 @@ MACHINE = ("real/", "faults/", "attacks/test_browser_", "house/test_run", "house
 """Tests that start servers, browsers, whole installations: one at a time, or they would stand in each other's way."""
 
 
-# First: the worker looks at the marks in a hook of its own.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers (`./test` has two) what needs the machine runs in one of them, in its order."""
-    here = Path(__file__).parent
-    for item in items:
-        where = item.path.relative_to(here).as_posix()
-        if where.startswith(MACHINE) or "_over_ssh" in where:
-            item.add_marker(pytest.mark.xdist_group("machine"))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Marks what `./test` runs by itself, after all that two workers may run side by side."""
+    where = item.path.relative_to(Path(__file__).parent).as_posix()
+    if where.startswith(MACHINE) or "_over_ssh" in where:
+        item.add_marker(pytest.mark.machine)
