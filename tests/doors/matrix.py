@@ -64,7 +64,8 @@ class Furnished:
     def __init__(self, world: World) -> None:
         from deploynaut.accounts.models import Grant
         from deploynaut.instances.models import Commit
-        from tests.builders import make_deployment, make_environment, make_user
+        from deploynaut.notify.chats import Chat
+        from tests.builders import NOW, make_deployment, make_environment, make_user
 
         self.world = world
         by, place = world.member, world.instance
@@ -76,6 +77,8 @@ class Furnished:
             environment = make_environment(place, f"at-{stage.replace('_', '-')}", kind="production")
             deployment = make_deployment(environment, at=stage, by=by, commit=commit)
             self._at[stage] = (environment.name, deployment.number)
+        chat = Chat.objects.create(instance=place, name="#releases", schema="json", added_at=NOW, added_by=by)
+        world.guards["-/messages/<"] = chat.pk
         broken = make_environment(place, "broken")
         self._at["broken"] = (broken.name, make_deployment(broken, at="rollback failed", by=by).number)
         # The builder gives roles to whom it needs; nobody of PEOPLE may keep one on beta.
