@@ -6,7 +6,7 @@ for one deployment: a partial unique index keeps a second one out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,16 +15,14 @@ from django.db import models
 
 from deploynaut.accounts.in_hand import InHand, in_hand
 from deploynaut.accounts.models import Grant, User
-from deploynaut.accounts.rights import NotAllowed, require, who_are, who_may
+from deploynaut.accounts.rights import NotAllowed, require, who_may
 from deploynaut.accounts.roles import RIGHTS, Right, Role
 from deploynaut.accounts.same_person import others, same_person
+from deploynaut.instances.approvers import people
 from deploynaut.instances.models import Environment
 
 if TYPE_CHECKING:
     from deploynaut.deployments.models import Deployment
-
-ROLES = {"deployment-managers": Role.DEPLOYMENT_MANAGER, "instance-managers": Role.INSTANCE_MANAGER}
-"""The words of `ask` that stand for everybody with a role."""
 
 
 class Asked(models.Model):
@@ -102,7 +100,7 @@ def require_answer(by: User, deployment: Deployment, *, now: datetime) -> None:
     if any(same_person(by, one) for one in whose(deployment)):
         raise OnesOwn(by, Right.APPROVE, **facts)
     hand = in_hand(deployment.initiator, now=now)
-    if not _settled_grants(deployment, hand).filter(user=by).exists():
+    if not _settled_on(where, Right.APPROVE, hand).filter(user=by).exists():
         raise TooNew(by, Right.APPROVE, **facts)
     if by.pk in hand.opened:
         raise KeyHeld(by, Right.APPROVE, **facts)
@@ -142,10 +140,6 @@ def require_settled(by: User, right: Right, where: Environment, *, now: datetime
         raise OwnMaking(by, right, instance=where.instance_id, environment=where.pk, place=where.place)
 
 
-def _settled_grants(deployment: Deployment, hand: InHand) -> models.QuerySet[Grant]:
-    return _settled_on(deployment.environment, Right.APPROVE, hand)
-
-
 def _settled_on(where: Environment, right: Right, hand: InHand) -> models.QuerySet[Grant]:
     """The roles with a right there that are old enough, or do not come from those people in any way."""
     roles = [role for role in Role if right in RIGHTS[role]]
@@ -159,14 +153,6 @@ def approvers(environment: Environment, *, without: User) -> list[User]:
     """Who could approve a release that `without` begins here, whoever is asked."""
     people = who_may(Right.APPROVE, instance=environment.instance_id, environment=environment.pk)
     return others(people, than=without)
-
-
-def members(name: str, environment: Environment) -> Iterable[User]:
-    """The people that one entry of `ask` stands for: a role, or the address of a user."""
-    role = ROLES.get(name)
-    if role is not None:
-        return who_are(role, instance=environment.instance_id, environment=environment.pk)
-    return User.objects.filter(email=name.strip().lower(), is_active=True)
 
 
 def ask_next(deployment: Deployment, *, now: datetime) -> datetime | None:
@@ -190,30 +176,32 @@ def asked_next(deployment: Deployment, *, now: datetime) -> list[User]:
 
 def _turn(deployment: Deployment, ask: Iterable[Iterable[str]], *, now: datetime) -> tuple[int, list[User]]:
     """The group whose turn it is after the last one, with its number."""
-    groups = [_who_may_answer(group, deployment, now=now) for group in ask]
-    filled = [(index, people) for index, people in enumerate(groups) if people]
-    everybody = approvers(deployment.environment, without=deployment.initiator)
-    filled = filled or [(0, _may_answer(everybody, deployment, now=now))]
+    able = able_to_answer(deployment.environment, owners=whose(deployment), now=now)
+    filled = [(number, people) for number, people in enumerate(groups(deployment.environment, ask, able)) if people]
+    filled = filled or [(0, able)]
     last = deployment.requests.filter(round=deployment.round).last()
     later = [one for one in filled if last is not None and one[0] > last.group]
     return later[0] if later else filled[0]
 
 
-def _who_may_answer(group: Iterable[str], deployment: Deployment, *, now: datetime) -> list[User]:
-    found = {user.pk: user for name in group for user in members(name, deployment.environment)}
-    return _may_answer(found.values(), deployment, now=now)
+def groups(environment: Environment, ask: Iterable[Iterable[str]], able: Iterable[User]) -> list[list[User]]:
+    """The people of each group of `ask`, each once, of those who are `able` to answer."""
+    known = {user.pk: user for user in able}
+    named = [{user.pk for entry in group for user in people(environment, entry)} for group in ask]
+    return [[user for pk, user in known.items() if pk in group] for group in named]
 
 
-def _may_answer(people: Iterable[User], deployment: Deployment, *, now: datetime) -> list[User]:
-    """Those of the people who may: the rules of `require_answer`, in a few queries for all of them."""
-    where = deployment.environment
-    able = {one.pk for one in who_may(Right.APPROVE, instance=where.instance_id, environment=where.pk)}
-    found = [one for one in people if one.pk in able]
-    for owner in whose(deployment):
+def able_to_answer(environment: Environment, *, owners: Sequence[User], now: datetime) -> list[User]:
+    """Who may answer for a release of these people (its initiator first), by name.
+
+    The rules of `require_answer`, in a few queries for all of them.
+    """
+    found = list(who_may(Right.APPROVE, instance=environment.instance_id, environment=environment.pk))
+    for owner in owners:
         found = others(found, than=owner)
-    hand = in_hand(deployment.initiator, now=now)
-    settled = set(_settled_grants(deployment, hand).filter(user__in=found).values_list("user_id", flat=True))
-    return [one for one in found if one.pk in settled - hand.opened]
+    hand = in_hand(owners[0], now=now)
+    settled = _settled_on(environment, Right.APPROVE, hand).filter(user__in=found).values_list("user_id", flat=True)
+    return [one for one in found if one.pk in set(settled) - hand.opened]
 
 
 def asked(deployment: Deployment) -> list[User]:

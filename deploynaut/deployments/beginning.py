@@ -20,7 +20,6 @@ from deploynaut.deployments import plan as plans
 from deploynaut.deployments.approval import approvers, require_settled
 from deploynaut.deployments.bars import Bar
 from deploynaut.deployments.kept_commits import begin_keep
-from deploynaut.deployments.objections import tree_of
 from deploynaut.engine.pipeline import NotAllowed as NotNow
 from deploynaut.engine.pipeline import Notice, PipelineSpec, SpecError, StepStatus, To
 from deploynaut.instances import closures
@@ -97,8 +96,8 @@ def begin(environment: Environment, wish: Wish, *, now: datetime) -> Deployment:
         # The row lock makes two clicks stand in line; the constraint is what guarantees it.
         environment = Environment.objects.select_for_update().select_related("instance").get(pk=environment.pk)
         _alone(environment, wish, now=now)
-        spec = _ready(environment)
-        _known(environment, wish.revision)
+        spec = ready(environment)
+        known(environment, wish.revision)
         wish = _allowed_now(environment, wish, now=now)
         _guarded(environment, spec, wish)
         return _create(environment, spec, wish, now)
@@ -121,7 +120,7 @@ def _alone(environment: Environment, wish: Wish, *, now: datetime) -> None:
         raise AlreadyOpen(other, now=now)
 
 
-def _ready(environment: Environment) -> PipelineSpec:
+def ready(environment: Environment) -> PipelineSpec:
     """What must be there before anything begins. Raises CannotBegin with the first thing that is missing."""
     if not environment.ready_targets().filter(web=True).exists():
         raise CannotBegin(
@@ -134,7 +133,7 @@ def _ready(environment: Environment) -> PipelineSpec:
         raise CannotBegin(f"The settings of {environment} cannot be used: {error}") from None
 
 
-def _known(environment: Environment, revision: Revision) -> None:
+def known(environment: Environment, revision: Revision) -> None:
     """The revision is one of this instance; an earlier release really was one."""
     from deploynaut.deployments.models import Deployment
 
@@ -245,24 +244,14 @@ def freeze(deployment: Deployment, spec: PipelineSpec) -> None:
     came_from = promotion.promoted(where, deployment.commit, spec=spec) if where.production else None
     deployment.pipeline = where.pipeline
     deployment.recipe, deployment.recipe_options = where.recipe, where.recipe_options
-    deployment.back_to = Deployment.objects.way_back(where)
+    deployment.back_to = Deployment.objects.known_good(where)
     deployment.promoted_from = came_from
     # People know it by the branch or tag that went to UAT.
     deployment.chosen_name = deployment.chosen_name or (came_from.chosen_name if came_from else "")
     deployment.digest = came_from.digest if came_from else deployment.digest
     deployment.save()
-    targets = list(where.ready_targets())
-    deployment.targets.set(targets)
-    found = plans.make(
-        commit=deployment.commit,
-        tree=tree_of(where.instance_id, deployment.commit),
-        digest=deployment.digest,
-        spec=spec,
-        recipe=deployment.recipe,
-        options=deployment.recipe_options,
-        targets=targets,
-        back_to=deployment.back_to,
-    )
+    deployment.targets.set(where.ready_targets())
+    found = plans.frozen(deployment, spec)
     deployment.stored_plan, deployment.plan_hash = found.as_json(), found.hash
     deployment.save(update_fields=["stored_plan", "plan_hash"])
 

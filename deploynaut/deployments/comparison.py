@@ -104,7 +104,7 @@ def begin(deployment: Deployment, *, now: datetime) -> Run:
 
 def of(deployment: Deployment) -> Comparison:
     """The newest one of this deployment. Two queries."""
-    run = Run.objects.filter(kind=KIND, subject_id=deployment.pk).order_by("-pk").first()
+    run = Run.objects.newest(KIND, deployment.pk)
     if run is None:
         return Comparison(problem="It was begun before Deploynaut compared releases.")
     if not run.ended:

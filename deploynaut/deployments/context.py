@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
@@ -14,6 +15,7 @@ from deploynaut.engine.packages import PackageStore
 from deploynaut.engine.pipeline import SpecError
 from deploynaut.engine.steps.base import KnownGood, StepContext, StepFailed, TargetHost
 from deploynaut.instances.fetching import mirror_of
+from deploynaut.instances.models import Environment
 from deploynaut.instances.reach import reached
 from deploynaut.instances.secrets import hide, opener
 from deploynaut.runs.models import Run, StepRun
@@ -41,34 +43,43 @@ def _context(deployment: Deployment, run: Run, step: StepRun, work: Work, hosts:
     except SpecError as error:
         raise StepFailed(f"The pipeline that was frozen when this began cannot be read any more: {error}") from error
     return StepContext(
-        run=run.title,
-        number=deployment.number,
+        **place(environment, run, work, back_to=deployment.back_to, number=deployment.number),
         commit=deployment.commit,
-        production=environment.production,
         targets=hosts,
         recipe=deployment.make_recipe(),
         spec=spec,
-        mirror=mirror_of(environment.instance),
-        packages=packages(),
-        snapshots=snapshots(),
         facts=run.facts(),
         marks=run.state().marks,
-        back_to=_known_good(deployment),
-        live=_live(deployment),
-        kept=_kept(deployment),
-        log=work.log,
-        guard=work.guard,
-        mark=work.mark,
-        clock=work.clock,
         digest=deployment.digest,
         screen_was_up=run.screen_was_up,
         code_only=run.code_only,
         aborted=bool(run.abort_by),
-        hosts=environment.allowed_hosts,
         way_back=step.back,
-        patience=timedelta(seconds=settings.DEPLOYNAUT_PATIENCE),
-        answer_within=timedelta(seconds=settings.DEPLOYNAUT_ANSWER_WITHIN),
     )
+
+
+def place(environment: Environment, run: Run, work: Work, *, back_to: Deployment | None, number: int) -> dict[str, Any]:
+    """What a step is given wherever it works there: release `number`, the stores, the runner, what is live."""
+    live = Deployment.objects.live_on([environment]).get(environment.pk)
+    return {
+        "run": run.title,
+        "number": number,
+        "production": environment.production,
+        "mirror": mirror_of(environment.instance),
+        "packages": packages(),
+        "snapshots": snapshots(),
+        "back_to": KnownGood(back_to.number, back_to.commit, back_to.digest) if back_to else None,
+        "live": live.number if live else None,
+        # Cleanup leaves these alone.
+        "kept": frozenset({number} | {one.number for one in (live, back_to) if one is not None}),
+        "log": work.log,
+        "guard": work.guard,
+        "mark": work.mark,
+        "clock": work.clock,
+        "hosts": environment.allowed_hosts,
+        "patience": timedelta(seconds=settings.DEPLOYNAUT_PATIENCE),
+        "answer_within": timedelta(seconds=settings.DEPLOYNAUT_ANSWER_WITHIN),
+    }
 
 
 def packages() -> PackageStore:
@@ -80,20 +91,3 @@ def snapshots() -> SnapshotFiles:
     """The shared store of snapshots."""
     keys = opener()
     return SnapshotFiles(Path(settings.DEPLOYNAUT_DATA) / "snapshots", recipient=keys.recipient, identity=keys.identity)
-
-
-def _known_good(deployment: Deployment) -> KnownGood | None:
-    back = deployment.back_to
-    return KnownGood(number=back.number, commit=back.commit, digest=back.digest) if back else None
-
-
-def _live(deployment: Deployment) -> int | None:
-    """The number of what runs there as far as we know."""
-    live = Deployment.objects.live_on([deployment.environment]).get(deployment.environment_id)
-    return live.number if live else None
-
-
-def _kept(deployment: Deployment) -> frozenset[int]:
-    """Releases that cleanup leaves alone: this one, the live one, and the one to go back to."""
-    found = {deployment.number, _live(deployment), deployment.back_to and deployment.back_to.number}
-    return frozenset(number for number in found if number)

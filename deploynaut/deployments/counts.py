@@ -70,7 +70,7 @@ def begin_count(deployment: Deployment, *, by: User, now: datetime) -> Run:
 
 def newest(deployment: Deployment) -> Run | None:
     """The newest count of this deployment, going on or ended; its `cause` says why it failed."""
-    return Run.objects.filter(kind=KIND, subject_id=deployment.pk).order_by("-pk").first()
+    return Run.objects.newest(KIND, deployment.pk)
 
 
 def compared(deployment: Deployment) -> tuple[list[TableCount], datetime] | None:

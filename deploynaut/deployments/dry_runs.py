@@ -11,9 +11,9 @@ from deploynaut.accounts import audit
 from deploynaut.accounts.models import User
 from deploynaut.accounts.rights import require
 from deploynaut.accounts.roles import Right
-from deploynaut.engine.pipeline import SpecError
-from deploynaut.instances.models import Commit, Environment
-from deploynaut.instances.revisions import Revision, RevisionNotFound
+from deploynaut.deployments.beginning import CannotBegin, known, ready
+from deploynaut.instances.models import Environment
+from deploynaut.instances.revisions import Revision
 from deploynaut.runs.models import Hold, Run
 
 KIND = "dry_run"
@@ -51,7 +51,7 @@ def begin_dry_run(environment: Environment, *, revision: Revision, by: User, now
 
 def newest(environment: Environment) -> Run | None:
     """The newest dry run there, going on or ended."""
-    return Run.objects.filter(kind=KIND, subject_id=environment.pk).order_by("-pk").first()
+    return Run.objects.newest(KIND, environment.pk)
 
 
 def told(run: Run) -> dict[str, Any]:
@@ -60,15 +60,11 @@ def told(run: Run) -> dict[str, Any]:
 
 
 def _ready(environment: Environment, revision: Revision) -> None:
-    if not environment.ready_targets().filter(web=True).exists():
-        raise CannotRehearse(f"{environment} has no target that is set up and serves pages. Add one first.")
     try:
-        environment.spec()
-        environment.make_recipe()
-    except (SpecError, ValueError) as error:
-        raise CannotRehearse(f"The settings of {environment} cannot be used: {error}") from None
-    if not Commit.objects.filter(instance=environment.instance_id, hex=revision.commit).exists():
-        raise RevisionNotFound(f"Commit {revision.commit} is not in {environment.instance}. Fetch the latest changes.")
+        ready(environment)
+    except CannotBegin as error:
+        raise CannotRehearse(str(error)) from None
+    known(environment, revision)
 
 
 def _free(environment: Environment) -> None:

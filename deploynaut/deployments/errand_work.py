@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
-from django.conf import settings
-
-from deploynaut.deployments.context import packages, snapshots
+from deploynaut.deployments.context import place
 from deploynaut.deployments.counts import in_window
 from deploynaut.deployments.models import Deployment
 from deploynaut.engine.connections import ConnectionFailed, Fenced
 from deploynaut.engine.databases import DatabaseFailed
 from deploynaut.engine.repository import RepositoryError
-from deploynaut.engine.steps.base import KnownGood, StepContext, StepFailed, StepResult, label_of
+from deploynaut.engine.steps.base import StepContext, StepFailed, StepResult, label_of
 from deploynaut.engine.steps.dry_run import dry_run as rehearse
 from deploynaut.engine.steps.saving import database_of
 from deploynaut.instances.fetching import mirror_of
@@ -80,34 +77,14 @@ def dry_run(run: Run, work: Work) -> StepResult:
 
 
 def _context(environment: Environment, run: Run, work: Work, *, commit: str) -> StepContext:
-    back, live = Deployment.objects.way_back(environment), Deployment.objects.live_on([environment])
-    known_good = KnownGood(number=back.number, commit=back.commit, digest=back.digest) if back else None
-    kept = {one.number for one in (back, live.get(environment.pk)) if one is not None}
+    back_to = Deployment.objects.known_good(environment)
     return StepContext(
-        run=run.title,
-        number=environment.last_number + 1,
+        **place(environment, run, work, back_to=back_to, number=environment.last_number + 1),
         commit=commit,
-        production=environment.production,
         targets=reached(environment.ready_targets().select_related("environment__instance"), run=run, work=work),
         recipe=environment.make_recipe(),
         spec=environment.spec(),
-        mirror=mirror_of(environment.instance),
-        packages=packages(),
-        snapshots=snapshots(),
         facts={},
         marks=frozenset(),
-        back_to=known_good,
-        kept=frozenset(kept),
-        log=work.log,
-        guard=work.guard,
-        mark=work.mark,
-        clock=work.clock,
-        screen_was_up=_in_maintenance(environment),
-        hosts=environment.allowed_hosts,
-        patience=timedelta(seconds=settings.DEPLOYNAUT_PATIENCE),
-        answer_within=timedelta(seconds=settings.DEPLOYNAUT_ANSWER_WITHIN),
+        screen_was_up=Deployment.objects.left_in_maintenance(environment),
     )
-
-
-def _in_maintenance(environment: Environment) -> bool:
-    return Deployment.objects.left_in_maintenance(environment)

@@ -66,7 +66,10 @@ class DeploymentManager(models.Manager["Deployment"]):
         return {key: one for key, one in latest.items() if key not in stood or numbers[one.pk] > stood[key].number}
 
     def known_good(self, environment: Environment) -> Deployment | None:
-        """The last one that passed everything: what a failing release goes back to."""
+        """The last that passed everything and was not withdrawn: what a failing release goes back to.
+
+        It is the live one where that is known good.
+        """
         return self.get_queryset().filter(environment=environment).good().order_by("-number").first()
 
     def open_on(self, environment: Environment) -> Deployment | None:
@@ -98,10 +101,6 @@ class DeploymentManager(models.Manager["Deployment"]):
         """The deployment with its rows as they are now, which nobody else changes until the transaction ends."""
         self.get_queryset().select_for_update().get(pk=pk)
         return self.get_queryset().for_page().get(pk=pk)
-
-    def way_back(self, environment: Environment) -> Deployment | None:
-        """What a failing release goes back to: the live release if it is known good, else the last known good."""
-        return self.known_good(environment)
 
     def left_in_maintenance(self, environment: Environment) -> bool:
         """The maintenance screen of a failed rollback is up until somebody sees to it."""

@@ -159,7 +159,7 @@ class Deployment(models.Model):
 
     def last_deed(self) -> str:
         """Who did what to it last, and when: the answer to a click that came too late."""
-        entry = AuditEntry.objects.all().about("deployment", self.pk).filter(result="ok").first()
+        entry = AuditEntry.objects.about("deployment", self.pk).filter(result="ok").first()
         if entry is None:
             return ""
         return f"The last thing done: {entry.actor_name}, {entry.action}, {entry.at:%H:%M} UTC on {entry.at:%-d %B}."

@@ -17,7 +17,6 @@ from deploynaut.deployments.approval import may_answer
 from deploynaut.engine.pipeline import Event, GateRefused, PipelineSpec, PlanChanged, SpecError
 from deploynaut.engine.recipes import RecipeError
 from deploynaut.instances import closures
-from deploynaut.instances.models import Commit
 
 if TYPE_CHECKING:
     from deploynaut.deployments.models import Deployment
@@ -47,34 +46,14 @@ def plan_now(deployment: Deployment) -> plans.Plan:
     came_from = promotion.promoted(where, deployment.commit, spec=spec)
     return plans.make(
         commit=deployment.commit,
-        tree=tree_of(where.instance_id, deployment.commit),
+        tree=plans.tree_of(where.instance_id, deployment.commit),
         digest=came_from.digest if came_from else deployment.plan.digest,
         spec=spec,
         recipe=where.recipe,
         options=where.recipe_options,
         targets=where.ready_targets(),
-        back_to=Deployment.objects.way_back(where),
+        back_to=Deployment.objects.known_good(where),
     )
-
-
-def frozen_plan(deployment: Deployment) -> plans.Plan:
-    """The plan as the deployment's own rows stand: what would really run."""
-    return plans.make(
-        commit=deployment.commit,
-        tree=tree_of(deployment.environment.instance_id, deployment.commit),
-        digest=deployment.digest,
-        spec=deployment.spec(),
-        recipe=deployment.recipe,
-        options=deployment.recipe_options,
-        targets=deployment.targets.all(),
-        back_to=deployment.back_to,
-    )
-
-
-def tree_of(instance: int, commit: str) -> str:
-    """Git's id of the commit's files, from the index; empty when it was indexed before that was kept."""
-    found = Commit.objects.filter(instance=instance, hex=commit).values_list("tree", flat=True).first()
-    return found or ""
 
 
 def at_the_line(deployment: Deployment, *, now: datetime) -> str:
@@ -84,7 +63,7 @@ def at_the_line(deployment: Deployment, *, now: datetime) -> str:
         return closed.words.rstrip(".")
     if not deployment.environment.production:
         return _person_gone(deployment)
-    if frozen_plan(deployment).hash != deployment.plan_hash:
+    if plans.frozen(deployment, deployment.spec()).hash != deployment.plan_hash:
         return "What would run is not what was approved"
     if not deployment.break_glass:
         answer = deployment.answer

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploynaut.engine.pipeline import PipelineSpec
 from deploynaut.engine.pipeline.canonical import canonical
-from deploynaut.instances.models import Target
+from deploynaut.instances.models import Commit, Target
 
 if TYPE_CHECKING:
     from deploynaut.deployments.models import Deployment
@@ -90,6 +90,26 @@ def make(
             "on_failure": spec.on_failure.database,
         },
     )
+
+
+def frozen(deployment: Deployment, spec: PipelineSpec) -> Plan:
+    """The plan as the deployment's own rows stand, with their pipeline: what would really run."""
+    return make(
+        commit=deployment.commit,
+        tree=tree_of(deployment.environment.instance_id, deployment.commit),
+        digest=deployment.digest,
+        spec=spec,
+        recipe=deployment.recipe,
+        options=deployment.recipe_options,
+        targets=deployment.targets.all(),
+        back_to=deployment.back_to,
+    )
+
+
+def tree_of(instance: int, commit: str) -> str:
+    """Git's id of the commit's files, from the index; empty when it was indexed before that was kept."""
+    found = Commit.objects.filter(instance=instance, hex=commit).values_list("tree", flat=True).first()
+    return found or ""
 
 
 def place(target: Target) -> str:

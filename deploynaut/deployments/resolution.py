@@ -83,7 +83,7 @@ def _can_be(deployment: Deployment) -> None:
         raise NotAllowed(f"{deployment.environment} is not left in maintenance by {deployment} any more.")
     if (other := deployments.open_on(deployment.environment)) is not None:
         raise NotAllowed(f"{other.initiator.name} has begun {other}: its success ends the state. Abort it first.")
-    if deployment.resolutions.exclude(run__status__in=[s for s in Status if s.ended]).exists():
+    if deployment.resolutions.filter(run__ended_at=None).exists():
         raise NotAllowed("Somebody has said which release is live; the targets are being asked now.")
 
 
@@ -97,7 +97,7 @@ class ResolutionSubject(subjects.Simple):
     """The run that asks the targets."""
 
     def __init__(self) -> None:
-        super().__init__("deploynaut.deployments.resolving.work", limit=timedelta(minutes=15))
+        super().__init__("deploynaut.deployments.resolving.prove", limit=timedelta(minutes=15))
 
     def heard(self, run: Run, event: Event, decision: Decision, *, now: datetime) -> None:
         """What was said is true from the moment that it is proven."""

@@ -11,7 +11,7 @@ from deploynaut.runs.models import Run
 from deploynaut.runs.subjects import Work
 
 
-def work(run: Run, work: Work) -> StepResult:
+def prove(run: Run, work: Work) -> StepResult:
     """Prove what was said; nothing is changed when it is not so."""
     resolution = Resolution.objects.select_related("release").get(run=run)
     deployment = Deployment.objects.get_queryset().for_page().get(pk=resolution.deployment_id)

@@ -21,7 +21,7 @@ def people(environment: Environment, entry: str) -> list[User]:
     where = {"instance": environment.instance_id, "environment": environment.pk}
     if entry in ROLES:
         return list(who_are(ROLES[entry], **where))
-    return list(who_may(Right.APPROVE, **where).filter(email=entry.lower()))
+    return list(who_may(Right.APPROVE, **where).filter(email=entry.strip().lower()))
 
 
 def may(environment: Environment, entry: str) -> bool:

@@ -48,7 +48,7 @@ def begin_fetch(instance: Instance, *, by: User | None, now: datetime) -> Run:
 
 def latest_fetch(instance: Instance) -> Run | None:
     """The newest fetch, running or ended."""
-    return Run.objects.filter(kind="fetch", subject_id=instance.pk).order_by("-pk").first()
+    return Run.objects.newest("fetch", instance.pk)
 
 
 def mirror_of(instance: Instance) -> Mirror:

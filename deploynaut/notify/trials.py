@@ -58,7 +58,7 @@ def send_code(*, to: User, now: datetime) -> Run:
 
 def latest(kind: str, subject: int) -> Run | None:
     """The newest one, running or ended."""
-    return Run.objects.filter(kind=kind, subject_id=subject).order_by("-pk").first()
+    return Run.objects.newest(kind, subject)
 
 
 def _begin(kind: str, subject: int, title: str, now: datetime) -> Run:

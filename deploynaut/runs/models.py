@@ -100,6 +100,10 @@ class RunManager(models.Manager["Run"]):
         run.wake(at=run.not_before)
         return run
 
+    def newest(self, kind: str, subject_id: int) -> Run | None:
+        """The newest run of a kind for what it is about, going on or ended."""
+        return self.filter(kind=kind, subject_id=subject_id).order_by("-pk").first()
+
     def wake_waiting(self, lock_key: str) -> None:
         """What an open run waits for may have changed: have those that wait under this lock looked at soon."""
         for run in self.get_queryset().filter(lock_key=lock_key, status=Status.WAITING):

@@ -73,7 +73,7 @@ def repository(request: HttpRequest, rights: UserRights, instance: Instance) -> 
         instance=instance,
         run=run,
         line=_last_line(run) if run is not None and not run.ended else "",
-        scan=Run.objects.filter(kind="repository_scan", subject_id=instance.pk).order_by("-pk").first(),
+        scan=Run.objects.newest("repository_scan", instance.pk),
         fetch=abilities.fetch(user, rights, instance, unknown=bool(host_keys)),
         confirm=abilities.add_environment(user, rights, instance),
         host_keys=host_keys,

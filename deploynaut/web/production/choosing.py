@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from deploynaut.accounts.models import User
-from deploynaut.accounts.rights import UserRights, who_may
-from deploynaut.accounts.roles import Right
-from deploynaut.accounts.same_person import others
+from deploynaut.accounts.rights import UserRights
 from deploynaut.deployments import promotion
-from deploynaut.deployments.approval import members
+from deploynaut.deployments.approval import able_to_answer, groups
 from deploynaut.deployments.models import Bar, Deployment
 from deploynaut.engine.pipeline import PipelineSpec, SpecError, Status, StepStatus
 from deploynaut.instances import closures
@@ -95,7 +93,7 @@ def choosing(
         why_none="" if passed or not production else _why_none(environment, source, spec),
         withdrawn=_withdrawn(source, {one.commit for one in passed}),
         bars=bars,
-        groups=_groups(environment, spec, user) if production and spec else (),
+        groups=_groups(environment, spec, user, now=now) if production and spec else (),
         lift=abilities.lift(user, rights, environment),
         closed=closed,
         override=closed is not None and abilities.may_override(rights, environment, closed),
@@ -134,17 +132,13 @@ def _withdrawn(source: Environment | None, passed: set[str]) -> tuple[Deployment
     return tuple({one.commit: one for one in newest[:WITHDRAWN]}.values())
 
 
-def _groups(environment: Environment, spec: PipelineSpec, user: User) -> tuple[Group, ...]:
+def _groups(environment: Environment, spec: PipelineSpec, user: User, *, now: datetime) -> tuple[Group, ...]:
     """Who would be asked to approve what this person begins, group after group."""
     gate = spec.settings("approval")
-    able = {one.pk for one in who_may(Right.APPROVE, instance=environment.instance_id, environment=environment.pk)}
-    found: list[Group] = []
-    for entries in gate.ask:
-        people = {one.pk: one for entry in entries for one in members(entry, environment) if one.pk in able}
-        asked = others(people.values(), than=user)
-        if asked:
-            found.append(Group(names(asked), span(int(gate.escalate_after.total_seconds())) if found else ""))
-    return tuple(found)
+    able = able_to_answer(environment, owners=[user], now=now)
+    filled = [people for people in groups(environment, gate.ask, able) if people]
+    later = span(int(gate.escalate_after.total_seconds()))
+    return tuple(Group(names(people), later if number else "") for number, people in enumerate(filled))
 
 
 def _instead(other: Deployment, user: User, rights: UserRights) -> Ability:
